@@ -1,0 +1,151 @@
+#pragma once
+
+#include "base/ids.h"
+#include "base/ip.h"
+
+#include <cstdint>
+#include <type_traits>
+#include <variant>
+
+namespace culvert::api {
+
+// What travels from the control plane to the fib-writer: small, trivially copyable, no pointers. The order within a
+// batch is: create objects, then prefixes, then deletions (docs/architecture.md, the FIB channel).
+
+// A VRF's tables exist from here on. VRF 0 always exists.
+struct SetVrf {
+    VrfId vrf;
+};
+struct DeleteVrf {
+    VrfId vrf;
+};
+
+enum class InterfaceKind : std::uint8_t { Port, Loopback, Wireguard };
+
+// An interface of the router. An interface that is not `up` neither takes nor sends packets.
+struct SetInterface {
+    InterfaceId id;
+    VrfId vrf;
+    InterfaceKind kind;
+    bool up;
+    PortId port{kNoPort};      // Port only
+    std::uint16_t vlan = 0;    // Port only; 0 is untagged
+    MacAddress mac{};          // Port only
+    std::uint16_t mtu = 1500;  // the largest IP packet that may leave by it, octets
+    std::uint16_t mss4 = 0;    // `ip tcp adjust-mss`: clamp to this; 0 leaves SYNs alone
+    std::uint16_t mss6 = 0;
+};
+struct DeleteInterface {
+    InterfaceId id;
+};
+
+// The WireGuard side of an interface of kind Wireguard.
+struct SetWireguard {
+    InterfaceId interface;
+    VrfId outer_vrf;
+    std::uint16_t listen_port;     // of every local address of the outer VRF, or of `source`
+    IpAddress source{};            // 0.0.0.0: the address of the interface that the outer packet leaves by
+};
+
+// A peer. Its keys come by the worker command ring, never here.
+struct SetPeer {
+    PeerId id;
+    InterfaceId interface;
+    Endpoint endpoint{};  // port 0: not known yet, learned when the peer speaks
+};
+struct DeletePeer {
+    PeerId id;
+};
+// Cryptokey routing on the way out: a packet for `prefix` on `interface` goes to `peer`.
+struct SetAllowedIp {
+    InterfaceId interface;
+    IpPrefix prefix;
+    PeerId peer;
+};
+struct DeleteAllowedIp {
+    InterfaceId interface;
+    IpPrefix prefix;
+};
+// The inner source addresses a peer may use: its allowed-ips, and with `routes bgp` each prefix of the feasible paths
+// learned from it. The control plane counts references; here a prefix is in the set or it isn't.
+struct AddPeerSource {
+    PeerId peer;
+    IpPrefix prefix;
+};
+struct DeletePeerSource {
+    PeerId peer;
+    IpPrefix prefix;
+};
+
+enum class NexthopKind : std::uint8_t {
+    Adjacency,       // `gateway` on `interface`, link-layer address `mac`; while !resolved packets are held
+    Glean,           // the destination itself is on `interface`'s link, not resolved yet: held, NeighborMiss raised
+    WireguardPeer,   // `peer` of `interface`
+    WireguardLookup, // `interface`, the peer picked by allowed-ips of the destination
+    Local,           // to the host link of `vrf`
+    Via,             // another group of `vrf` (recursive or leaked)
+    Blackhole,       // silently dropped
+    Reject,          // answered with unreachable
+};
+
+struct SetNexthop {
+    NexthopId id;
+    NexthopKind kind;
+    bool resolved = false;    // Adjacency
+    InterfaceId interface{kNoInterface};
+    VrfId vrf{kDefaultVrf};   // Local and Via
+    GroupId via{kNoGroup};    // Via
+    PeerId peer{kNoPeer};     // WireguardPeer
+    std::uint16_t mtu = 0;    // octets of IP packet; 0 is the interface's
+    IpAddress gateway{};      // Adjacency
+    MacAddress mac{};         // Adjacency
+};
+struct DeleteNexthop {
+    NexthopId id;
+};
+// Control has acted on the failure that it saw with `epoch`: the down word's causes may go if no later failure came.
+struct ClearDown {
+    NexthopId id;
+    std::uint32_t epoch;
+};
+
+// A set of next hops that share traffic. SetGroup announces it, then exactly `member_count` SetGroupMember follow; the
+// group changes for packets when the last of them has come. Flows of members that stay keep their buckets.
+struct SetGroup {
+    GroupId id;
+    std::uint16_t member_count;   // 1..64
+    GroupId backup{kNoGroup};     // taken when every member is down
+};
+struct SetGroupMember {
+    GroupId group;
+    std::uint16_t position;  // 0..member_count-1
+    std::uint16_t weight;    // >= 1
+    NexthopId nexthop;
+};
+struct DeleteGroup {
+    GroupId id;
+};
+
+struct SetRoute {
+    VrfId vrf;
+    IpPrefix prefix;
+    GroupId group;
+};
+struct DeleteRoute {
+    VrfId vrf;
+    IpPrefix prefix;
+};
+
+// End of a batch; acked when every worker has passed a quiescent state after it was applied.
+struct Commit {
+    std::uint64_t generation;
+};
+
+using FibUpdate =
+    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer, DeletePeer,
+                 SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop, DeleteNexthop, ClearDown,
+                 SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+static_assert(std::is_trivially_copyable_v<FibUpdate>);
+static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
+
+}  // namespace culvert::api
