@@ -5,63 +5,71 @@
 
 #include <rte_mbuf.h>
 
+#include <cstddef>
 #include <cstdint>
+
+namespace culvert::fib {
+struct Nexthop;
+}
 
 namespace culvert::node {
 
 using api::Verdict;
 
-// Where a packet goes on. The pipeline has one queue for each, and runs them in this order.
+// Where a packet goes on. The pipeline has a queue for each and serves the lowest first.
 enum class Stage : std::uint8_t {
-    Ip4Input,   // a packet that came in by `input`: header checks, what is local
+    Ip4Input,  // came in by `input`: header checks, martians
     Ip6Input,
-    Decap,      // WireGuard data for us; data starts at the outer IP header
-    Lookup4,    // destination -> group -> next hop
+    Lookup4,   // destination -> group -> `path`
     Lookup6,
-    Forward4,   // has a next hop: TTL, MTU, MSS, then the next hop's kind
+    Local,     // for this box
+    Decap,     // WireGuard data for us
+    Forward4,  // TTL, MTU, MSS, then what kind of next hop it is
     Forward6,
-    Encap,      // has a peer
-    Answer,     // becomes an ICMP error
-    HostLink,   // for this box
-    Rewrite,    // has an adjacency: link-layer header
-    Transmit,   // complete frame for `output`
-    End,        // has its final verdict
+    Answer,    // becomes an ICMP error
+    Fragment,  // is cut to the MTU of `path`, then goes on to `after`
+    Encap,     // sealed for `peer`
+    Rewrite,   // link-layer header of `path`
+    Transmit,  // a whole frame for `port`
+    End,       // has its final verdict
 };
 inline constexpr std::size_t kStageCount = static_cast<std::size_t>(Stage::End) + 1;
 
 enum class Flag : std::uint8_t {
-    FromUs = 1,          // made here (host link, inject, ICMP, tunnel): no TTL decrement, no martian source check
-    GroupFrame = 2,      // link-layer multicast or broadcast: never answered
+    FromUs = 1,        // this box made it (host link, inject, ICMP, tunnel): TTL stays, its source is ours
+    GroupFrame = 2,    // link-layer multicast or broadcast: never answered, never forwarded
     Traced = 4,
-    Control = 8,         // transmitted before data
-    Encrypted = 16,      // outer packet of a tunnel: never tunnelled into the same one
-    FromLookup = 32,     // next hop was picked; a change means "look it up again"
+    Control = 8,       // transmitted before data
+    Encrypted = 16,    // the outer packet of a tunnel; `output` is still the tunnel while it is looked up
+    NeedsSource = 32,  // its source is the address of the interface it leaves by
+    LinkScope = 64,    // has a link-local address: not forwarded
 };
 
 // What culvert knows of a packet, in the mbuf's private area. Nothing else travels with a packet, not through the
-// hand-over rings and not in the hold queues. The mbuf's data starts at the IP header from classify to rewrite.
+// hand-over rings and not in the hold queues. From classify to rewrite the mbuf's data starts at the IP header.
 struct Metadata {
-    std::int64_t received_at;   // TimePoint count
-    std::uint32_t flow_hash;    // of the innermost flow seen, 0 until it is computed
-    GroupId group;
-    NexthopId nexthop;
+    std::int64_t received_at;  // TimePoint count
+    rte_mbuf* next;            // in a PacketList
+    const fib::Nexthop* path;  // good until the poll round ends: a packet that waits is looked up again
+    std::uint32_t flow_hash;   // of the innermost flow; 0 until it is computed
     PeerId peer;
-    VrfId vrf;                  // where the packet is being routed
-    InterfaceId input;          // kNoInterface: made here
+    VrfId vrf;                 // where it is routed
+    InterfaceId input;         // kNoInterface: made here
     InterfaceId output;
-    std::uint16_t length;       // of the IP packet, octets
-    std::uint16_t mtu;          // what an ICMP error reports
-    std::uint8_t l4_offset;     // from the IP header; 0: not known, or not the first fragment
-    std::uint8_t l4_protocol;
+    PortId port;               // Transmit
+    std::uint16_t length;      // of the IP packet, octets
+    std::uint16_t mtu;         // what an ICMP error reports
     Verdict verdict;
+    Verdict otherwise;         // Answer: what it is when the error may not be sent
     Stage stage;
+    Stage after;
     WorkerId owner;
     std::uint8_t encapsulations;
     std::uint8_t flags;
-    std::uint8_t icmp_type;     // of the error that Answer makes
-    std::uint8_t icmp_code;
-    std::uint8_t link_header;   // octets before the IP header that still hold the frame's own
-    std::uint8_t reserved[18];
+    std::uint8_t icmp_code;    // Answer
+    std::uint8_t link_header;  // octets in front of the data that are still the frame's own
+    std::uint8_t hops;         // between workers
+    std::uint8_t reserved[10];
 
     bool has(Flag f) const noexcept { return (flags & static_cast<std::uint8_t>(f)) != 0; }
     void set(Flag f) noexcept { flags |= static_cast<std::uint8_t>(f); }
@@ -73,6 +81,14 @@ struct Metadata {
         verdict = v;
         stage = Stage::End;
     }
+    // Asks for an ICMP error; `refused` is the verdict when none may be sent.
+    void answer(Verdict v, Verdict refused, std::uint8_t code = 0) noexcept
+    {
+        verdict = v;
+        otherwise = refused;
+        icmp_code = code;
+        stage = Stage::Answer;
+    }
 };
 static_assert(sizeof(Metadata) == 64, "one cache line");
 
@@ -80,5 +96,6 @@ inline constexpr std::uint16_t kMetadataSize = sizeof(Metadata);  // the private
 inline constexpr std::uint8_t kMaxEncapsulations = 4;
 
 inline Metadata& metadata(rte_mbuf* m) noexcept { return *reinterpret_cast<Metadata*>(m + 1); }
+inline const Metadata& metadata(const rte_mbuf* m) noexcept { return *reinterpret_cast<const Metadata*>(m + 1); }
 
 }  // namespace culvert::node

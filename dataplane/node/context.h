@@ -1,0 +1,73 @@
+#pragma once
+
+#include "base/time.h"
+#include "dataplane/api/worker_link.h"
+#include "dataplane/fib/tables.h"
+#include "dataplane/node/burst.h"
+#include "dataplane/node/counters.h"
+#include "dataplane/node/hold.h"
+#include "dataplane/node/owner_hints.h"
+#include "dataplane/node/packet_list.h"
+#include "dataplane/node/token_bucket.h"
+#include "dataplane/wg/peer_table.h"
+
+#include <array>
+#include <cstdint>
+
+namespace culvert::node {
+
+// What the stages of one worker work with. Belongs to that worker's thread.
+struct Context {
+    const fib::Tables& tables;
+    Counters& counters;
+    wg::PeerTable& peers;
+    HoldTable& holds;
+    api::WorkerLink& link;
+    OwnerHints& hints;       // shared by all workers
+    rte_mempool* pool;
+    WorkerId self{};
+    std::uint8_t workers = 1;
+    std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
+
+    TimePoint now{};              // of the poll round
+    std::uint32_t next_fragment_id = 0;
+    bool told_control = false;    // wake it at the end of the round
+    TokenBucket icmp{1000, 100};
+    TokenBucket punt_arp{2000, 256};
+    TokenBucket punt_nd{2000, 256};
+    TokenBucket punt_wireguard{4000, 512};
+
+    std::array<PacketList, kStageCount> queues{};
+
+    // Queues a packet that a stage made, for the stage that its metadata names.
+    void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }
+
+    void raise(const api::WorkerEvent& event) noexcept
+    {
+        if (!link.events.push(event)) link.lost_events.fetch_add(1, std::memory_order_relaxed);
+        told_control = true;
+    }
+    WorkerId owner_of(PeerId peer) const noexcept { return WorkerId{static_cast<std::uint8_t>(index(peer) % workers)}; }
+};
+
+// Metadata of a packet that this worker makes or that has just come in.
+inline Metadata& begin(rte_mbuf* m, TimePoint now) noexcept
+{
+    auto& meta = metadata(m);
+    meta = {};
+    meta.received_at = now.time_since_epoch().count();
+    return meta;
+}
+
+constexpr bool is_hold(Verdict v) noexcept { return v == Verdict::HoldNeighbor || v == Verdict::HoldHandshake; }
+
+// Packets that a stage put into the hold table are not the burst's any more.
+inline void remove_held(Burst& burst) noexcept
+{
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < burst.size(); ++i)
+        if (burst.meta(i).stage != Stage::End || !is_hold(burst.meta(i).verdict)) burst.data()[kept++] = burst[i];
+    burst.set_size(kept);
+}
+
+}  // namespace culvert::node

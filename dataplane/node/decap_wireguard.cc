@@ -1,0 +1,101 @@
+#include "dataplane/node/ecn.h"
+#include "dataplane/node/stages.h"
+#include "dataplane/node/udp.h"
+#include "dataplane/wire/transport.h"
+
+#include <array>
+#include <cstring>
+
+namespace culvert::node {
+
+namespace {
+
+std::uint32_t receiver_index(Bytes message) noexcept
+{
+    std::uint32_t v;
+    std::memcpy(&v, reinterpret_cast<const wire::WireguardDataHeader*>(message.data())->receiver_index, 4);
+    return v;
+}
+
+// The worker that a message not meant for this one is given to; this one if it has been everywhere.
+WorkerId next_worker(Context& ctx, const Metadata& meta, std::uint32_t index) noexcept
+{
+    if (meta.hops + 1 >= ctx.workers) return ctx.self;
+    if (meta.hops == 0) {
+        const auto hinted = ctx.hints.get(index);
+        if (hinted != ctx.self && culvert::index(hinted) < ctx.workers) return hinted;
+    }
+    return WorkerId{static_cast<std::uint8_t>((culvert::index(ctx.self) + 1) % ctx.workers)};
+}
+
+// The inner packet starts anew, by the tunnel.
+void enter(Context& ctx, rte_mbuf* m, const wg::OpenJob& job, std::uint8_t outer_ecn) noexcept
+{
+    auto& meta = metadata(m);
+    rte_pktmbuf_adj(m, static_cast<std::uint16_t>(job.inner - rte_pktmbuf_mtod(m, std::uint8_t*)));
+    rte_pktmbuf_trim(m, static_cast<std::uint16_t>(m->data_len - job.inner_length));
+    meta.link_header = 0;
+    meta.flags = 0;
+    meta.flow_hash = 0;
+    meta.peer = job.peer;
+    meta.output = kNoInterface;
+    meta.length = static_cast<std::uint16_t>(job.inner_length);
+
+    const auto* peer = ctx.tables.peer(job.peer);
+    const auto* tunnel = peer ? ctx.tables.interface(peer->interface) : nullptr;
+    if (tunnel == nullptr || !tunnel->up) return meta.end(Verdict::DropInterfaceDown);
+    meta.input = tunnel->id;
+    meta.vrf = tunnel->vrf;
+    auto& count = ctx.counters.interface(tunnel->id);
+    count.rx_packets.add(1);
+    count.rx_octets.add(job.inner_length);
+    if (++meta.encapsulations > kMaxEncapsulations) return meta.end(Verdict::DropNestedTooDeep);
+
+    const bool v6 = header_at<std::uint8_t>(m, 0) >> 4 == 6;
+    const bool allowed = v6 ? ctx.tables.source_allowed(job.peer, ipv6(m).source)
+                            : ctx.tables.source_allowed(job.peer, std::uint32_t{ipv4(m).source});
+    if (!allowed) return meta.end(Verdict::DropWireguardSource);
+    if (outer_ecn == kEcnCe) mark_congestion(m);
+    meta.stage = v6 ? Stage::Ip6Input : Stage::Ip4Input;
+}
+
+}  // namespace
+
+void decap_wireguard(Context& ctx, Burst& burst) noexcept
+{
+    std::array<wg::OpenJob, kBurstMax> jobs;
+    std::array<std::uint8_t, kBurstMax> ecn;
+    for (std::size_t i = 0; i < burst.size(); ++i) {
+        const auto d = datagram(burst[i]);
+        jobs[i].data = d.payload.data();
+        jobs[i].length = static_cast<std::uint32_t>(d.payload.size());
+        jobs[i].from = d.from;
+        ecn[i] = d.ecn;
+    }
+
+    ctx.peers.open(std::span{jobs}.first(burst.size()), ctx.now);
+
+    for (std::size_t i = 0; i < burst.size(); ++i) {
+        auto& meta = burst.meta(i);
+        const auto& job = jobs[i];
+        if (job.verdict == Verdict::Forward) {
+            enter(ctx, burst[i], job, ecn[i]);
+            continue;
+        }
+        if (job.verdict == Verdict::DropWireguardIndex && ctx.workers > 1) {
+            const auto to = next_worker(ctx, meta, receiver_index({job.data, job.length}));
+            if (to != ctx.self) {
+                ++meta.hops;
+                meta.owner = to;
+                meta.after = Stage::Decap;
+                meta.end(Verdict::HandedOver);
+                continue;
+            }
+        }
+        meta.input = meta.output;  // what fails here failed on the tunnel
+        meta.output = kNoInterface;
+        meta.end(job.verdict);
+    }
+}
+
+}  // namespace culvert::node

@@ -1,0 +1,160 @@
+#include "dataplane/node/mss.h"
+#include "dataplane/node/outer.h"
+#include "dataplane/node/stages.h"
+#include "dataplane/wire/payload.h"
+
+#include <algorithm>
+
+namespace culvert::node {
+
+using fib::NexthopKind;
+
+namespace {
+
+struct Ip4 {
+    static std::uint8_t ttl(rte_mbuf* m) noexcept { return ipv4(m).ttl; }
+    static void decrement_ttl(rte_mbuf* m) noexcept { ipv4(m).decrement_ttl(); }
+    // RFC 791: cut unless the sender forbids it.
+    static bool may_cut(rte_mbuf* m, const Metadata&) noexcept { return !ipv4(m).dont_fragment(); }
+    static IpAddress destination(rte_mbuf* m) noexcept { return Ipv4Address{ipv4(m).destination}; }
+    static PeerId peer(const fib::Tables& t, InterfaceId tunnel, rte_mbuf* m) noexcept
+    {
+        return t.allowed_peer(tunnel, std::uint32_t{ipv4(m).destination});
+    }
+    static wire::Payload payload(rte_mbuf* m) noexcept { return wire::find_payload4(data(m)); }
+    static std::uint16_t mss(const fib::Interface& i) noexcept { return i.mss4; }
+};
+
+struct Ip6 {
+    static std::uint8_t ttl(rte_mbuf* m) noexcept { return ipv6(m).hop_limit; }
+    static void decrement_ttl(rte_mbuf* m) noexcept { --ipv6(m).hop_limit; }
+    // RFC 8200 5: only the sender cuts, and of a tunnel's outer packet that's us.
+    static bool may_cut(rte_mbuf*, const Metadata& meta) noexcept { return meta.has(Flag::Encrypted); }
+    static IpAddress destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
+    static PeerId peer(const fib::Tables& t, InterfaceId tunnel, rte_mbuf* m) noexcept
+    {
+        return t.allowed_peer(tunnel, ipv6(m).destination);
+    }
+    static wire::Payload payload(rte_mbuf* m) noexcept { return wire::find_payload6(data(m)); }
+    static std::uint16_t mss(const fib::Interface& i) noexcept { return i.mss6; }
+};
+
+// The smaller clamp of both interfaces; 0 is none.
+template <class Ip>
+std::uint16_t mss_of(const fib::Interface* in, const fib::Interface* out) noexcept
+{
+    const std::uint16_t a = in != nullptr ? Ip::mss(*in) : std::uint16_t{0};
+    const std::uint16_t b = out != nullptr ? Ip::mss(*out) : std::uint16_t{0};
+    return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
+}
+
+template <class Ip>
+void adjust_mss(rte_mbuf* m, std::uint16_t mss) noexcept
+{
+    const auto payload = Ip::payload(m);
+    if (payload.protocol == wire::Protocol::Tcp && payload.offset != 0)
+        clamp_mss(data(m).subspan(payload.offset), mss);
+}
+
+// Keeps the packet until the neighbour is known. Nothing in it was changed: it is looked up again.
+void hold_for_neighbor(Context& ctx, rte_mbuf* m, Stage lookup_again, const IpAddress& neighbor) noexcept
+{
+    auto& meta = metadata(m);
+    const HoldKey key{.interface = meta.path->interface, .address = neighbor};
+    meta.after = lookup_again;
+    // Patience counts from here: the packet may have waited for a handshake before.
+    meta.received_at = ctx.now.time_since_epoch().count();
+    meta.path = nullptr;
+    const auto held = ctx.holds.hold(key, m, ctx.now);
+    if (held.ask) ctx.raise(api::NeighborMiss{key.interface, neighbor});
+    meta.end(held.taken ? Verdict::HoldNeighbor : Verdict::DropHoldFull);
+    if (held.taken) ctx.counters.verdict(Verdict::HoldNeighbor);
+}
+
+// Interfaces of a burst repeat.
+class InterfaceCache {
+public:
+    explicit InterfaceCache(const fib::Tables& tables) noexcept : tables_(tables) {}
+    const fib::Interface* find(InterfaceId id) noexcept
+    {
+        if (id != id_) {
+            id_ = id;
+            interface_ = id == kNoInterface ? nullptr : tables_.interface(id);
+        }
+        return interface_;
+    }
+
+private:
+    const fib::Tables& tables_;
+    InterfaceId id_{kNoInterface};
+    const fib::Interface* interface_ = nullptr;
+};
+
+template <class Ip>
+void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCache& outputs,
+                 Stage lookup_again) noexcept
+{
+    auto& meta = metadata(m);
+    const auto& n = *meta.path;
+    const bool from_us = meta.has(Flag::FromUs);
+    if (!from_us) {
+        if (meta.has(Flag::LinkScope)) return meta.end(Verdict::DropLinkLocal);
+        if (Ip::ttl(m) <= 1) return meta.answer(Verdict::AnswerTimeExceeded, Verdict::DropTtlExpired);
+    }
+    const bool cut = n.mtu != 0 && meta.length > n.mtu;
+    if (cut && !Ip::may_cut(m, meta)) {
+        if (meta.has(Flag::Encrypted)) return meta.end(Verdict::DropTooBig);
+        meta.mtu = n.mtu;
+        return meta.answer(Verdict::AnswerTooBig, Verdict::DropTooBig);
+    }
+
+    auto next = Stage::Rewrite;
+    switch (n.kind) {
+    [[likely]] case NexthopKind::Adjacency:
+        if (!n.resolved) return hold_for_neighbor(ctx, m, lookup_again, n.gateway);
+        break;
+    case NexthopKind::Glean:
+        return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
+    case NexthopKind::WireguardPeer:
+        meta.peer = n.peer;
+        next = Stage::Encap;
+        break;
+    default:  // WireguardLookup; lookup sends no other kind here
+        meta.peer = Ip::peer(ctx.tables, n.interface, m);
+        if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
+        next = Stage::Encap;
+        break;
+    }
+
+    const auto* out = outputs.find(n.interface);
+    if (meta.has(Flag::NeedsSource)) {
+        if (out == nullptr || !finish_outer(m, *out)) return meta.end(Verdict::DropNoTunnelRoute);
+        meta.clear(Flag::NeedsSource);
+    }
+    meta.output = n.interface;
+    if (!from_us) Ip::decrement_ttl(m);
+    if (const auto mss = mss_of<Ip>(inputs.find(meta.input), out); mss != 0 && !meta.has(Flag::Encrypted))
+        adjust_mss<Ip>(m, mss);
+    meta.stage = next;
+    if (cut) [[unlikely]] {
+        meta.mtu = n.mtu;
+        meta.after = next;
+        meta.stage = Stage::Fragment;
+    }
+}
+
+template <class Ip>
+void forward(Context& ctx, Burst& burst, Stage lookup_again) noexcept
+{
+    InterfaceCache inputs{ctx.tables}, outputs{ctx.tables};
+    for (std::size_t i = 0; i < burst.size(); ++i)
+        forward_one<Ip>(ctx, burst[i], inputs, outputs, lookup_again);
+    remove_held(burst);
+}
+
+}  // namespace
+
+void forward_ipv4(Context& ctx, Burst& burst) noexcept { forward<Ip4>(ctx, burst, Stage::Lookup4); }
+void forward_ipv6(Context& ctx, Burst& burst) noexcept { forward<Ip6>(ctx, burst, Stage::Lookup6); }
+
+}  // namespace culvert::node

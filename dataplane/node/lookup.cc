@@ -1,0 +1,103 @@
+#include "dataplane/node/flow_hash.h"
+#include "dataplane/node/stages.h"
+
+#include <array>
+#include <span>
+
+namespace culvert::node {
+
+using fib::Leaf;
+using fib::NexthopKind;
+
+namespace {
+
+struct Ip4 {
+    using Key = std::uint32_t;
+    static constexpr Stage kForward = Stage::Forward4;
+    static constexpr std::uint8_t kNoRouteCode = 0;       // net unreachable
+    static constexpr std::uint8_t kRejectCode = 1;        // host unreachable
+    static auto& header(rte_mbuf* m) noexcept { return ipv4(m); }
+    static Key destination(rte_mbuf* m) noexcept { return ipv4(m).destination; }
+    static const fib::Lpm4& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm4; }
+};
+
+struct Ip6 {
+    using Key = Ipv6Address;
+    static constexpr Stage kForward = Stage::Forward6;
+    static constexpr std::uint8_t kNoRouteCode = 0;
+    static constexpr std::uint8_t kRejectCode = 0;
+    static auto& header(rte_mbuf* m) noexcept { return ipv6(m); }
+    static const Key& destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
+    static const fib::Lpm6& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm6; }
+};
+
+// Where the flow's next hop sends it. A tunnel's own packet that fails has no one to be told.
+template <class Ip>
+void route(Context& ctx, Leaf leaf, Metadata& meta) noexcept
+{
+    const bool tunnel = meta.has(Flag::Encrypted);
+    if (!leaf.found()) {
+        if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
+        return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kNoRouteCode);
+    }
+    const auto path = ctx.tables.pick(leaf.group(), meta.flow_hash);
+    if (!path) [[unlikely]] {
+        if (path.miss == fib::Path::Miss::TooDeep) return meta.end(Verdict::DropNestedTooDeep);
+        return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
+    }
+    meta.path = path.nexthop;
+    switch (path.nexthop->kind) {
+    [[likely]] case NexthopKind::Adjacency:
+    case NexthopKind::Glean:
+    case NexthopKind::WireguardPeer:
+    case NexthopKind::WireguardLookup:
+        if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
+        meta.stage = Ip::kForward;
+        return;
+    case NexthopKind::Local:
+        if (tunnel) return meta.end(Verdict::DropTunnelLoop);
+        meta.stage = Stage::Local;
+        return;
+    case NexthopKind::Reject:
+        if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
+        return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kRejectCode);
+    case NexthopKind::Blackhole:
+        return meta.end(Verdict::DropBlackhole);
+    case NexthopKind::Via:  // pick() never ends at one
+        break;
+    }
+    meta.end(Verdict::DropNexthopGone);
+}
+
+template <class Ip>
+void lookup(Context& ctx, Burst& burst) noexcept
+{
+    std::array<typename Ip::Key, kBurstMax> destinations;
+    std::array<Leaf, kBurstMax> leaves;
+
+    bool one_vrf = true;
+    const auto vrf_id = burst.meta(0).vrf;
+    for (std::size_t i = 0; i < burst.size(); ++i) {
+        auto& meta = burst.meta(i);
+        destinations[i] = Ip::destination(burst[i]);
+        one_vrf &= meta.vrf == vrf_id;
+        if (meta.flow_hash == 0) meta.flow_hash = flow_hash(Ip::header(burst[i]), meta.length, ctx.hash_seed);
+    }
+
+    if (one_vrf) [[likely]] {
+        if (const auto* vrf = ctx.tables.vrf(vrf_id))
+            Ip::lpm(*vrf).lookup(std::span{destinations}.first(burst.size()), leaves);
+    } else {
+        for (std::size_t i = 0; i < burst.size(); ++i)
+            if (const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf)) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
+    }
+
+    for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx, leaves[i], burst.meta(i));
+}
+
+}  // namespace
+
+void lookup_ipv4(Context& ctx, Burst& burst) noexcept { lookup<Ip4>(ctx, burst); }
+void lookup_ipv6(Context& ctx, Burst& burst) noexcept { lookup<Ip6>(ctx, burst); }
+
+}  // namespace culvert::node
