@@ -34,6 +34,10 @@ struct SetInterface {
     std::uint16_t mtu = 1500;  // the largest IP packet that may leave by it, octets
     std::uint16_t mss4 = 0;    // `ip tcp adjust-mss`: clamp to this; 0 leaves SYNs alone
     std::uint16_t mss6 = 0;
+    // What this box says it is on the interface: the source of ICMP errors and of tunnels' outer packets. Zero: it has
+    // none, and the sender borrows one of another interface of the VRF (a loopback's first).
+    Ipv4Address address4{};
+    Ipv6Address address6{};
 };
 struct DeleteInterface {
     InterfaceId id;
