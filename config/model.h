@@ -23,7 +23,7 @@ using Key32 = std::array<std::uint8_t, 32>;
 
 // A secret as the configuration names it: a file, or a value that is written back but shown masked. Never logged.
 struct Secret {
-    std::string file;   // one of the two is set
+    std::string file;  // one of the two is set
     std::string value;
     friend bool operator==(const Secret&, const Secret&) = default;
 };
@@ -80,11 +80,11 @@ struct WireguardPeer {
 struct Wireguard {
     std::optional<Secret> private_key;  // required
     std::uint16_t listen_port = 51820;
-    std::optional<Seconds> rekey_after;             // 120 s
-    std::string source_interface;                   // `tunnel source IFNAME`
-    std::optional<IpAddress> source_address;        // `tunnel source A.B.C.D`
-    std::string outer_vrf;                          // `tunnel vrf NAME`; empty: default
-    std::map<std::string, WireguardPeer> peers;     // by name
+    std::optional<Seconds> rekey_after;          // 120 s
+    std::string source_interface;                // `tunnel source IFNAME`
+    std::optional<IpAddress> source_address;     // `tunnel source A.B.C.D`
+    std::string outer_vrf;                       // `tunnel vrf NAME`; empty: default
+    std::map<std::string, WireguardPeer> peers;  // by name
     friend bool operator==(const Wireguard&, const Wireguard&) = default;
 };
 
@@ -106,12 +106,13 @@ struct Interface {
     std::string name;
     std::string description;
     bool shutdown = false;
-    std::string vrf;  // empty: default
+    std::string vrf;                          // empty: default
     std::vector<InterfaceAddress> addresses;  // in order; the first of a family is the primary
     std::optional<std::uint16_t> mtu;
     std::optional<std::uint16_t> ip_mtu;
     std::optional<AdjustMss> adjust_mss;
-    // What it is. monostate: an `interface X` without `port`, `tunnel mode` or a loopback's name: an error in validate().
+    // What it is. monostate: an `interface X` without `port`, `tunnel mode` or a loopback's name: an error in
+    // validate().
     std::variant<std::monostate, Port, Loopback, Subinterface, Wireguard> kind;
     friend bool operator==(const Interface&, const Interface&) = default;
 };
@@ -119,30 +120,30 @@ struct Interface {
 struct StaticRoute {
     IpPrefix prefix{};
     std::optional<IpAddress> gateway;
-    std::string interface;           // empty: found by the gateway
+    std::string interface;  // empty: found by the gateway
     enum class Drop : std::uint8_t { No, Null0, Blackhole, Reject };
     Drop drop = Drop::No;
     std::uint8_t distance = 1;
     std::uint32_t tag = 0;
-    std::string nexthop_vrf;         // `nexthop-vrf NAME`; empty: the route's own
+    std::string nexthop_vrf;  // `nexthop-vrf NAME`; empty: the route's own
     friend bool operator==(const StaticRoute&, const StaticRoute&) = default;
     friend auto operator<=>(const StaticRoute&, const StaticRoute&) = default;
 };
 
 struct BgpNeighborFamily {
-    std::optional<bool> activate;            // unset: `bgp default ipv4-unicast` decides (ipv4 yes, ipv6 no)
+    std::optional<bool> activate;  // unset: `bgp default ipv4-unicast` decides (ipv4 yes, ipv6 no)
     bool next_hop_self = false;
     bool next_hop_self_force = false;
     bool soft_reconfiguration_inbound = false;
     bool default_originate = false;
     std::optional<std::uint16_t> weight;
     std::optional<std::uint32_t> maximum_prefix;
-    std::uint8_t maximum_prefix_threshold = 75;       // percent
+    std::uint8_t maximum_prefix_threshold = 75;  // percent
     bool maximum_prefix_warning_only = false;
     std::optional<std::uint16_t> maximum_prefix_restart;  // minutes
-    std::optional<std::uint8_t> allowas_in;           // occurrences
+    std::optional<std::uint8_t> allowas_in;               // occurrences
     bool route_reflector_client = false;
-    bool send_community = true;               // FRR: both kinds by default
+    bool send_community = true;  // FRR: both kinds by default
     bool as_override = false;
     bool remove_private_as = false;
     friend bool operator==(const BgpNeighborFamily&, const BgpNeighborFamily&) = default;
@@ -162,14 +163,14 @@ struct BgpNeighbor {
     bool shutdown = false;
     std::string shutdown_message;
     bool passive = false;
-    std::string update_source;                // interface or address; empty: the next hop's interface
+    std::string update_source;  // interface or address; empty: the next hop's interface
     std::optional<std::uint8_t> ebgp_multihop;
     std::optional<std::uint8_t> ttl_security_hops;
     bool disable_connected_check = false;
-    std::optional<Secret> password;           // TCP-MD5
+    std::optional<Secret> password;  // TCP-MD5
     std::optional<Asn> local_as;
-    std::optional<Seconds> keepalive, hold;   // `timers K H`
-    std::optional<Seconds> connect_retry;     // `timers connect N`
+    std::optional<Seconds> keepalive, hold;  // `timers K H`
+    std::optional<Seconds> connect_retry;    // `timers connect N`
     std::optional<Seconds> advertisement_interval;
     std::uint16_t port = 179;
     bool dont_capability_negotiate = false;
@@ -182,7 +183,7 @@ enum class RedistributeSource : std::uint8_t { Connected, Static };
 struct BgpFamily {
     std::set<IpPrefix> networks;
     std::map<RedistributeSource, std::optional<std::uint32_t>> redistribute;  // metric, if given
-    std::uint16_t maximum_paths = 64;         // eBGP
+    std::uint16_t maximum_paths = 64;                                         // eBGP
     std::uint16_t maximum_paths_ibgp = 64;
     std::array<std::uint8_t, 3> distance{20, 200, 200};  // external, internal, local
     friend bool operator==(const BgpFamily&, const BgpFamily&) = default;
@@ -193,7 +194,7 @@ struct Bgp {
     std::string vrf;  // empty: default
     std::optional<Ipv4Address> router_id;
     Seconds keepalive{60}, hold{180};
-    bool ebgp_requires_policy = true;         // FRR's default: no eBGP routes in or out without policy
+    bool ebgp_requires_policy = true;  // FRR's default: no eBGP routes in or out without policy
     bool default_ipv4_unicast = true;
     bool default_ipv6_unicast = false;
     bool log_neighbor_changes = false;
@@ -201,7 +202,7 @@ struct Bgp {
     bool always_compare_med = false;
     bool deterministic_med = true;
     bool bestpath_as_path_ignore = false;
-    bool bestpath_multipath_relax = false;    // `bgp bestpath as-path multipath-relax`
+    bool bestpath_multipath_relax = false;  // `bgp bestpath as-path multipath-relax`
     bool bestpath_compare_routerid = false;
     bool med_missing_as_worst = false;
     bool fast_external_failover = true;
@@ -215,7 +216,7 @@ struct Bgp {
 
 struct Vrf {
     std::string name;
-    std::string netns;   // a named namespace for the host link instead of an anonymous one
+    std::string netns;  // a named namespace for the host link instead of an anonymous one
     std::vector<StaticRoute> routes;
     friend bool operator==(const Vrf&, const Vrf&) = default;
 };

@@ -4,9 +4,11 @@
 #include "base/ip.h"
 #include "base/result.h"
 #include "controlplane/bgp/attributes.h"
+#include "controlplane/bgp/message.h"
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -91,7 +93,20 @@ struct UpdateView {
     Bytes attributes;
     Action action = Action::None;       // None, AttributeDiscard or TreatAsWithdraw
     std::optional<Family> end_of_rib;   // RFC 4724 2
+    AttrError error{{}, Action::None, ""};  // the gravest defect, for a log line; its action is `action`
 };
+
+struct DecodeOptions {
+    // `neighbor X enforce-first-as`: a path from an external peer must begin with the peer's AS, else it is withdrawn.
+    bool enforce_first_as = false;
+};
+
+// One pass over the body of an UPDATE (what follows the header), RFC 4271 4.3 and 6.3, RFC 4760, RFC 7606. An error means
+// session reset. `scratch` is the caller's, one a session or one for all; it grows to the size of the largest message and
+// is never freed, so a burst allocates nothing. The view's spans point into `body` and `scratch`: good until either
+// changes. Prefixes of families that were not negotiated are left out.
+Result<UpdateView, Notification> decode_update(Bytes body, const Negotiated& negotiated,
+                                               std::vector<std::uint8_t>& scratch, const DecodeOptions& options = {});
 
 // Decodes what UpdateView::attributes holds (four-octet or two-octet AS_PATH as negotiated; AS4_PATH merged). The next
 // hop is not in it: the caller fills it in from Reach. Never fails on what decode_update() let through.

@@ -22,8 +22,10 @@ enum class NexthopType : std::uint8_t {
 
 struct Nexthop {
     NexthopType type = NexthopType::Gateway;
-    InterfaceId interface{kNoInterface};
-    VrfId vrf{kDefaultVrf};   // where `gateway` is looked up; differs from the route's own for leaked routes
+    InterfaceId interface {
+        kNoInterface
+    };
+    VrfId vrf{kDefaultVrf};  // where `gateway` is looked up; differs from the route's own for leaked routes
     IpAddress gateway{};
     std::uint16_t weight = 1;
     friend auto operator<=>(const Nexthop&, const Nexthop&) = default;
@@ -32,8 +34,8 @@ struct Nexthop {
 // One source's word on one prefix.
 struct Route {
     Source source = Source::Static;
-    std::uint8_t distance = 1;      // 255: never used
-    std::uint32_t metric = 0;       // MED for BGP
+    std::uint8_t distance = 1;  // 255: never used
+    std::uint32_t metric = 0;   // MED for BGP
     std::uint32_t tag = 0;
     std::vector<Nexthop> nexthops;  // equal-cost; sorted and unique
     std::vector<Nexthop> backup;    // taken when every one of `nexthops` is down

@@ -139,6 +139,7 @@ struct PeerActivity {
     std::atomic<std::int64_t> last_any_sent{0};            // keepalives too
     std::atomic<std::int64_t> last_any_received{0};        // authenticated, keepalives too
     std::atomic<std::int64_t> first_data_sent_unanswered{0};  // first data sent after last_any_received; 0 if answered
+    std::atomic<std::int64_t> first_data_received_unanswered{0};  // first data received after last_any_sent; 0 if answered
     std::atomic<std::uint64_t> sent_packets{0};
     std::atomic<std::uint64_t> sent_octets{0};             // of UDP payload, as `wg show` counts
     std::atomic<std::uint64_t> received_packets{0};

@@ -1,0 +1,729 @@
+#include "controlplane/runtime/bgp_service.h"
+
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <fstream>
+
+namespace culvert::runtime {
+namespace {
+
+// What one slice step may do before the clock is looked at again.
+constexpr std::size_t kRibSteps = 100'000;
+constexpr std::size_t kDrain = 4096;
+constexpr std::size_t kFill = 64 << 10;
+// The forwarding tables' writer is behind by so many updates: BGP waits.
+constexpr std::size_t kMaxBacklog = 1 << 16;
+
+constexpr std::size_t at(Family f) { return static_cast<std::size_t>(f); }
+
+route::Source to_route(config::RedistributeSource s)
+{
+    return s == config::RedistributeSource::Connected ? route::Source::Connected : route::Source::Static;
+}
+
+std::string read_password(const config::Secret& secret)
+{
+    if (secret.file.empty()) return secret.value;
+    std::ifstream in(secret.file);
+    std::string line;
+    std::getline(in, line);
+    return line;
+}
+
+}  // namespace
+
+// ---- neighbour --------------------------------------------------------------------------------------------------------
+
+BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& config)
+    : instance_(instance), config_(config), restart_(instance.core_.loop, [this] {
+          over_limit_ = false;
+          start();
+      })
+{
+    if (config.password) md5_key_ = read_password(*config.password);
+    handle_ = instance_.rib_->add_peer(rib_config());
+    instance_.by_handle_[handle_] = this;
+    transport_ = std::make_unique<BgpTransport>(
+        instance_.core_.loop, session_config(), static_cast<bgp::SessionEvents&>(*this), instance_.core_.random.u64(),
+        [this] { return find_path(); },
+        [this] { instance_.core_.loop.wake_slice(); });
+    apply_md5();
+    instance_.core_.tables.track(instance_.client_, instance_.vrf_, config_.address);
+    update_feasible();
+}
+
+BgpNeighbor::~BgpNeighbor()
+{
+    transport_->stop({bgp::ResetReason::NeighborDeleted, bgp::cease::kPeerDeconfigured, {}});
+    md5_key_.clear();
+    apply_md5();
+    instance_.core_.tables.untrack(instance_.client_, instance_.vrf_, config_.address);
+    instance_.rib_->on_peer_down(handle_);
+    if (feasible_peer_) {
+        // The RIB tells what is no longer feasible only while it knows the peer.
+        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {
+        }
+    }
+    instance_.rib_->remove_peer(handle_);
+    instance_.by_handle_.erase(handle_);
+}
+
+bool BgpNeighbor::external() const
+{
+    switch (config_.remote_as.kind) {
+        case config::RemoteAs::Kind::Internal: return false;
+        case config::RemoteAs::Kind::External: return true;
+        default: return config_.remote_as.asn != config_.local_as.value_or(instance_.config_.asn);
+    }
+}
+
+bool BgpNeighbor::family_active(Family family) const
+{
+    const auto& config = instance_.config_;
+    const bool by_default = family == Family::Ipv4 ? config.default_ipv4_unicast : config.default_ipv6_unicast;
+    const auto f = config_.families.find(family);
+    return f == config_.families.end() ? by_default : f->second.activate.value_or(by_default);
+}
+
+bgp::SessionConfig BgpNeighbor::session_config() const
+{
+    const auto& global = instance_.config_;
+    bgp::SessionConfig out;
+    out.local_as = config_.local_as.value_or(global.asn);
+    switch (config_.remote_as.kind) {
+        case config::RemoteAs::Kind::Internal: out.peer_as_kind = bgp::SessionConfig::PeerAs::Internal; break;
+        case config::RemoteAs::Kind::External: out.peer_as_kind = bgp::SessionConfig::PeerAs::External; break;
+        default: out.peer_as_kind = bgp::SessionConfig::PeerAs::Number; break;
+    }
+    out.peer_as = config_.remote_as.asn;
+    out.router_id = instance_.router_id_;
+    out.hold = config_.hold.value_or(global.hold);
+    out.keepalive = config_.keepalive.value_or(global.keepalive);
+    if (config_.connect_retry) out.connect_retry = *config_.connect_retry;
+    out.passive = config_.passive;
+    out.capabilities = !config_.dont_capability_negotiate;
+    out.ipv4_unicast = family_active(Family::Ipv4);
+    out.ipv6_unicast = family_active(Family::Ipv6);
+    out.hostname = instance_.hostname_;
+    return out;
+}
+
+rib::PeerConfig BgpNeighbor::rib_config() const
+{
+    rib::PeerConfig out;
+    out.address = config_.address;
+    out.local_as = config_.local_as;
+    out.multihop = config_.ebgp_multihop.has_value() || config_.disable_connected_check;
+    out.track_feasible = feasible_peer_.has_value();
+    if (config_.advertisement_interval) out.advertisement_interval = *config_.advertisement_interval;
+    for (const auto& [family, f] : config_.families) {
+        auto& to = out.families[at(family)];
+        to.weight = f.weight;
+        if (f.maximum_prefix)
+            to.maximum_prefix = {*f.maximum_prefix, f.maximum_prefix_threshold, f.maximum_prefix_warning_only};
+        to.allowas_in = f.allowas_in.value_or(0);
+        to.next_hop_self = f.next_hop_self;
+        to.next_hop_self_force = f.next_hop_self_force;
+        to.route_reflector_client = f.route_reflector_client;
+        to.default_originate = f.default_originate;
+        to.send_community = f.send_community;
+        to.send_extended_community = f.send_community;
+        to.send_large_community = f.send_community;
+        to.as_override = f.as_override;
+        to.remove_private_as = f.remove_private_as ? rib::RemovePrivateAs::WhenAllPrivate : rib::RemovePrivateAs::No;
+    }
+    return out;
+}
+
+TcpOptions BgpNeighbor::tcp_options() const
+{
+    TcpOptions out;
+    out.md5_key = md5_key_;
+    if (config_.ttl_security_hops) {
+        out.ttl = 255;
+        out.minimum_ttl = 256 - *config_.ttl_security_hops;
+    } else if (external() && !config_.disable_connected_check) {
+        out.ttl = config_.ebgp_multihop.value_or(1);
+    }
+    return out;
+}
+
+std::optional<BgpTransport::Path> BgpNeighbor::find_path() const
+{
+    const auto way = instance_.core_.tables.resolve(instance_.vrf_, config_.address);
+    const bool anywhere = !external() || config_.ebgp_multihop || config_.disable_connected_check ||
+                          config_.ttl_security_hops.value_or(1) > 1;
+    if (!way.reachable || (!way.direct && !anywhere)) return std::nullopt;
+    BgpTransport::Path path;
+    path.ns = instance_.vrfs_.ns(instance_.vrf_);
+    path.remote = {config_.address, config_.port};
+    path.options = tcp_options();
+    if (!config_.update_source.empty()) {
+        if (const auto address = IpAddress::parse(config_.update_source)) {
+            path.local = *address;
+        } else if (const auto* source = instance_.interfaces_.find(config_.update_source)) {
+            path.local = instance_.interfaces_.own_address(source->id, config_.address);
+        }
+        if (!path.local) return std::nullopt;
+    } else if (!way.nexthops.empty()) {
+        const auto& hop = way.nexthops.front();
+        path.local = instance_.interfaces_.own_address(
+            hop.interface, hop.type == route::NexthopType::Gateway ? hop.gateway : config_.address);
+    }
+    return path;
+}
+
+void BgpNeighbor::apply_md5()
+{
+    const auto& listener = instance_.listeners_[at(config_.address.family)];
+    if (!listener.socket) return;
+    if (const auto r = tcp_set_md5(listener.socket.get(), config_.address, md5_key_); !r)
+        log::error("bgp", "{}: {}", config_.address.to_string(), r.error().message);
+}
+
+void BgpNeighbor::start()
+{
+    if (config_.shutdown || over_limit_ || !reachable_ || session().started()) return;
+    if (!family_active(Family::Ipv4) && !family_active(Family::Ipv6)) return;
+    started_at_ = now();
+    transport_->start();
+}
+
+void BgpNeighbor::configure(const config::BgpNeighbor& config)
+{
+    const auto before_session = session_config();
+    const auto before_options = tcp_options();
+    const auto before = config_;
+    config_ = config;
+    md5_key_ = config.password ? read_password(*config.password) : std::string{};
+    update_feasible();
+    instance_.rib_->reconfigure(handle_, rib_config());
+
+    const auto session = session_config();
+    const auto options = tcp_options();
+    transport_->session().set_config(session);
+    if (options.md5_key != before_options.md5_key) apply_md5();
+
+    std::optional<bgp::Stop> stop;
+    if (config.shutdown && !before.shutdown) {
+        stop = {bgp::ResetReason::AdminShutdown, bgp::cease::kAdministrativeShutdown, config.shutdown_message};
+    } else if (session.local_as != before_session.local_as) {
+        stop = {bgp::ResetReason::LocalAsChange, bgp::cease::kConfigurationChange, {}};
+    } else if (session.peer_as != before_session.peer_as || session.peer_as_kind != before_session.peer_as_kind) {
+        stop = {bgp::ResetReason::RemoteAsChange, bgp::cease::kConfigurationChange, {}};
+    } else if (session.router_id != before_session.router_id) {
+        stop = {bgp::ResetReason::RouterIdChange, bgp::cease::kConfigurationChange, {}};
+    } else if (config.update_source != before.update_source || config.port != before.port) {
+        stop = {bgp::ResetReason::UpdateSourceChange, bgp::cease::kConfigurationChange, {}};
+    } else if (session.ipv4_unicast != before_session.ipv4_unicast ||
+               session.ipv6_unicast != before_session.ipv6_unicast) {
+        stop = {bgp::ResetReason::FamilyActivated, bgp::cease::kConfigurationChange, {}};
+    } else if (options.ttl != before_options.ttl || options.minimum_ttl != before_options.minimum_ttl) {
+        stop = {bgp::ResetReason::MultihopChange, bgp::cease::kConfigurationChange, {}};
+    } else if (options.md5_key != before_options.md5_key || session.capabilities != before_session.capabilities ||
+               session.hold != before_session.hold || session.keepalive != before_session.keepalive) {
+        // As FRR: a new password starts the session anew; timers count from the next session on.
+        if (options.md5_key != before_options.md5_key || session.capabilities != before_session.capabilities)
+            stop = {bgp::ResetReason::CapabilityChange, bgp::cease::kConfigurationChange, {}};
+    } else if (session.passive != before_session.passive) {
+        stop = {bgp::ResetReason::PassiveChange, bgp::cease::kConfigurationChange, {}};
+    }
+    if (stop && this->session().started()) transport_->stop(*stop);
+    start();
+}
+
+void BgpNeighbor::update_feasible()
+{
+    std::optional<PeerId> wanted;
+    for (const auto& [name, entry] : instance_.interfaces_.all()) {
+        if (entry.kind() != api::InterfaceKind::Wireguard || entry.config.vrf != instance_.config_.vrf) continue;
+        wanted = instance_.wireguard_.routes_bgp(entry.id, config_.address);
+        if (wanted) break;
+    }
+    if (wanted == feasible_peer_) return;
+    if (feasible_peer_) {
+        // Every prefix of the old peer is taken back before the new one gets them.
+        auto config = rib_config();
+        config.track_feasible = false;
+        instance_.rib_->reconfigure(handle_, config);
+        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {
+        }
+    }
+    feasible_peer_ = wanted;
+    instance_.rib_->reconfigure(handle_, rib_config());
+    instance_.core_.loop.wake_slice();
+}
+
+void BgpNeighbor::on_reachable(const route::Resolution& resolution)
+{
+    const bool was = reachable_;
+    const bool single_hop = external() && !config_.ebgp_multihop && !config_.disable_connected_check &&
+                            config_.ttl_security_hops.value_or(1) == 1;
+    reachable_ = resolution.reachable && (resolution.direct || !single_hop);
+    if (reachable_ && !was) {
+        start();
+    } else if (!reachable_ && was && session().started() &&
+               (!external() || instance_.config_.fast_external_failover)) {
+        transport_->stop({bgp::ResetReason::NoPathToNeighbor, bgp::cease::kAdministrativeReset, {}});
+    }
+}
+
+void BgpNeighbor::reset(bgp::ResetReason reason, std::uint8_t subcode)
+{
+    over_limit_ = false;
+    restart_.set(kNever);
+    if (session().started()) transport_->stop({reason, subcode, {}});
+    start();
+}
+
+void BgpNeighbor::request_refresh(Family family) { transport_->send_route_refresh(family); }
+
+void BgpNeighbor::on_limit(const rib::Event& event)
+{
+    const auto family = event.family == Family::Ipv4 ? "IPv4" : "IPv6";
+    switch (event.kind) {
+        case rib::Event::Kind::MaximumPrefixThreshold:
+            log::warning("bgp", "{}: {} {} prefixes, near the maximum", address().to_string(), event.count, family);
+            return;
+        case rib::Event::Kind::TableFull:
+            log::error("bgp", "{}: the table is full; paths are not stored", address().to_string());
+            return;
+        case rib::Event::Kind::MaximumPrefixExceeded: break;
+    }
+    log::warning("bgp", "{}: {} {} prefixes, over the maximum", address().to_string(), event.count, family);
+    if (event.warning_only) return;
+    over_limit_ = true;
+    transport_->stop({bgp::ResetReason::PrefixCount, bgp::cease::kMaximumPrefixes, {}});
+    const auto f = config_.families.find(event.family);
+    if (f != config_.families.end() && f->second.maximum_prefix_restart)
+        restart_.set(now() + std::chrono::minutes{*f->second.maximum_prefix_restart});
+}
+
+bool BgpNeighbor::fill(std::size_t budget)
+{
+    const auto room = std::min(transport_->room(), budget);
+    if (room < 4096 || !instance_.rib_->pending(handle_)) return false;
+    std::vector<std::uint8_t> out;
+    out.reserve(room + bgp::kMaxExtendedMessage);
+    const auto n = instance_.rib_->fill(handle_, out, room, now());
+    if (n == 0) return false;
+    transport_->send_updates(std::move(out));
+    return transport_->room() >= 4096 && instance_.rib_->pending(handle_);
+}
+
+void BgpNeighbor::offer(Accepted accepted)
+{
+    if (!session().started() || !transport_->offer(std::move(accepted), tcp_options())) return;
+}
+
+void BgpNeighbor::on_state(bgp::State from, bgp::State to)
+{
+    log::debug("bgp", "{}: {} -> {}", address().to_string(), bgp::to_string(from), bgp::to_string(to));
+}
+
+void BgpNeighbor::on_established(const bgp::Established& established)
+{
+    if (instance_.config_.log_neighbor_changes)
+        log::info("bgp", "neighbor {} up", address().to_string());
+    rib::PeerContext context;
+    context.negotiated = established.negotiated;
+    context.remote_address = config_.address;
+    context.router_id = established.peer.router_id;
+    context.local_address[at(established.local.address.family)] = established.local.address;
+    const auto way = instance_.core_.tables.resolve(instance_.vrf_, config_.address);
+    if (way.direct && !way.nexthops.empty()) {
+        const auto* entry = instance_.interfaces_.find(way.nexthops.front().interface);
+        for (const auto& a : entry ? entry->addresses() : std::vector<InterfaceAddress>{}) {
+            auto& own = context.local_address[at(a.address.family)];
+            if (a.address.is_v6() && a.address.is_link_local()) {
+                context.local_link_local = a.address.v6();
+                continue;
+            }
+            if (own.is_unspecified()) own = a.address;
+            if (a.subnet().contains(config_.address) || a.address.family != config_.address.family)
+                context.subnet[at(a.address.family)] = a.subnet();
+        }
+    }
+    instance_.rib_->on_peer_up(handle_, context, now());
+    instance_.core_.programmer.watch_path_mtu(instance_.vrf_, config_.address);
+    instance_.core_.loop.wake_slice();
+}
+
+void BgpNeighbor::on_update(const bgp::UpdateView& update)
+{
+    instance_.rib_->on_update(handle_, update, now());
+    instance_.core_.loop.wake_slice();
+}
+
+void BgpNeighbor::on_route_refresh(Family family, bgp::RouteRefresh::Kind kind)
+{
+    switch (kind) {
+        case bgp::RouteRefresh::Kind::Request: instance_.rib_->on_refresh(handle_, family); break;
+        case bgp::RouteRefresh::Kind::Begin: instance_.rib_->on_refresh_begin(handle_, family); break;
+        case bgp::RouteRefresh::Kind::End: instance_.rib_->on_refresh_end(handle_, family); break;
+    }
+    instance_.core_.loop.wake_slice();
+}
+
+void BgpNeighbor::on_down(const bgp::Down& down)
+{
+    if (instance_.config_.log_neighbor_changes)
+        log::info("bgp", "neighbor {} down: {}", address().to_string(), bgp::to_string(down.reason));
+    instance_.rib_->on_peer_down(handle_);
+    instance_.core_.programmer.unwatch_path_mtu(instance_.vrf_, config_.address);
+    instance_.core_.loop.wake_slice();
+}
+
+// ---- instance ---------------------------------------------------------------------------------------------------------
+
+BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
+                         const config::Model& model, const config::Bgp& config)
+    : core_(core),
+      interfaces_(interfaces),
+      vrfs_(vrfs),
+      wireguard_(wireguard),
+      config_(config),
+      hostname_(model.hostname),
+      vrf_(vrfs.id(config.vrf).value_or(kDefaultVrf)),
+      client_(core.tables.add_client()),
+      deadline_(core.loop, [this] { core_.loop.wake_slice(); })
+{
+    choose_router_id();
+    rib_ = std::make_unique<rib::Rib>(rib_config());
+    configure(model, config);
+}
+
+BgpInstance::~BgpInstance()
+{
+    neighbors_.clear();
+    for (std::size_t f = 0; f < origination_.size(); ++f) {
+        for (const auto& prefix : origination_[f].watched) core_.tables.unwatch_prefix(client_, vrf_, prefix);
+        for (const auto& [source, metric] : origination_[f].sources)
+            core_.tables.stop_redistribute(client_, vrf_, static_cast<Family>(f), to_route(source));
+        for (const auto& prefix : origination_[f].networks) rib_->withdraw(prefix, rib::LocalSource::Network);
+    }
+    // What BGP had brought leaves the route table now: nobody is there to take it back later.
+    while (rib_->run() || rib_->drain_nexthops(*this) > 0 || rib_->drain_routes(*this) > 0) {
+    }
+    if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
+    route::Event ignored;
+    while (core_.tables.next_event(client_, ignored)) {
+    }
+}
+
+rib::RibConfig BgpInstance::rib_config() const
+{
+    rib::RibConfig out;
+    out.asn = config_.asn;
+    out.router_id = router_id_;
+    out.cluster_id = config_.cluster_id;
+    out.default_local_preference = config_.default_local_preference;
+    out.ebgp_requires_policy = config_.ebgp_requires_policy;
+    out.always_compare_med = config_.always_compare_med;
+    out.deterministic_med = config_.deterministic_med;
+    out.med_missing_as_worst = config_.med_missing_as_worst;
+    out.as_path_ignore = config_.bestpath_as_path_ignore;
+    out.multipath_relax = config_.bestpath_multipath_relax;
+    out.compare_routerid = config_.bestpath_compare_routerid;
+    for (const auto& [family, f] : config_.families)
+        out.families[at(family)] = {f.maximum_paths, f.maximum_paths_ibgp, f.distance};
+    return out;
+}
+
+// As FRR: what is configured, else the highest address of a loopback, else the highest of all.
+void BgpInstance::choose_router_id()
+{
+    if (config_.router_id) {
+        router_id_ = *config_.router_id;
+        return;
+    }
+    Ipv4Address loopback, any;
+    for (const auto& [name, entry] : interfaces_.all()) {
+        if (entry.config.vrf != config_.vrf) continue;
+        for (const auto& a : entry.config.addresses) {
+            if (!a.address.is_v4() || a.address.is_loopback()) continue;
+            auto& best = entry.kind() == api::InterfaceKind::Loopback ? loopback : any;
+            best = std::max(best, a.address.v4());
+        }
+    }
+    const auto chosen = loopback.is_unspecified() ? any : loopback;
+    // A running instance keeps what it has said it is, until it is told otherwise.
+    if (router_id_.is_unspecified() && !chosen.is_unspecified()) router_id_ = chosen;
+}
+
+void BgpInstance::configure(const config::Model& model, const config::Bgp& config)
+{
+    config_ = config;
+    hostname_ = model.hostname;
+    choose_router_id();
+    rib_->configure(rib_config());
+    interfaces_changed();
+
+    std::erase_if(neighbors_, [&](const auto& n) { return !config.neighbors.contains(n.first); });
+    listen();
+    for (const auto& [address, neighbor] : config.neighbors) {
+        const auto known = neighbors_.find(address);
+        if (known == neighbors_.end())
+            neighbors_.emplace(address, std::make_unique<BgpNeighbor>(*this, neighbor));
+        else known->second->configure(neighbor);
+    }
+    update_origination();
+    core_.loop.wake_slice();
+}
+
+void BgpInstance::interfaces_changed()
+{
+    std::vector<IpAddress> own;
+    for (const auto& [id, interface] : core_.interfaces.all()) {
+        if (interface.vrf != vrf_) continue;
+        for (const auto& a : interface.addresses) own.push_back(a.address);
+    }
+    rib_->set_local_addresses(std::move(own));
+    for (auto& [address, neighbor] : neighbors_) neighbor->update_feasible();
+    core_.loop.wake_slice();
+}
+
+void BgpInstance::listen()
+{
+    const auto* ns = vrfs_.ns(vrf_);
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        auto& listener = listeners_[at(family)];
+        const bool wanted = std::any_of(config_.neighbors.begin(), config_.neighbors.end(),
+                                        [&](const auto& n) { return n.first.family == family; });
+        if (!wanted) {
+            listener.watch.reset();
+            listener.socket.reset();
+            continue;
+        }
+        if (listener.socket || !ns) continue;
+        auto socket = tcp_listen(*ns, family, 179);
+        if (!socket) {
+            log::error("bgp", "{}", socket.error().message);
+            continue;
+        }
+        listener.socket = std::move(*socket);
+        const int fd = listener.socket.get();
+        listener.watch = core_.loop.watch(fd, EPOLLIN, [this, fd](std::uint32_t) { accept_from(fd); });
+        for (auto& [address, neighbor] : neighbors_) {
+            if (address.family == family) neighbor->apply_md5();
+        }
+    }
+}
+
+void BgpInstance::accept_from(int listener)
+{
+    while (auto accepted = tcp_accept(listener)) {
+        // Who is no neighbour gets no answer but a closed connection.
+        if (auto* neighbor = find(accepted->remote.address)) neighbor->offer(std::move(*accepted));
+    }
+}
+
+BgpNeighbor* BgpInstance::find(const IpAddress& address)
+{
+    const auto n = neighbors_.find(address);
+    return n == neighbors_.end() ? nullptr : n->second.get();
+}
+
+BgpNeighbor* BgpInstance::find(rib::PeerHandle handle)
+{
+    const auto n = by_handle_.find(handle);
+    return n == by_handle_.end() ? nullptr : n->second;
+}
+
+void BgpInstance::originate(const IpPrefix& prefix, rib::LocalSource source, std::optional<std::uint32_t> metric)
+{
+    bgp::PathAttributes attributes;
+    attributes.origin = source == rib::LocalSource::Network ? bgp::Origin::Igp : bgp::Origin::Incomplete;
+    attributes.med = metric.value_or(0);
+    attributes.next_hop = prefix.family() == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}};
+    rib_->originate(prefix, source, attributes, now());
+}
+
+void BgpInstance::update_origination()
+{
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        static const config::BgpFamily none;
+        const auto configured = config_.families.find(family);
+        const auto& wanted = configured == config_.families.end() ? none : configured->second;
+        auto& have = origination_[at(family)];
+        const auto& check = wanted.networks;
+        const std::set<IpPrefix> watched = config_.network_import_check ? check : std::set<IpPrefix>{};
+        const std::set<IpPrefix> networks = config_.network_import_check ? std::set<IpPrefix>{} : check;
+
+        for (const auto& prefix : have.watched) {
+            if (watched.contains(prefix)) continue;
+            core_.tables.unwatch_prefix(client_, vrf_, prefix);
+            present_.erase(prefix);
+            rib_->withdraw(prefix, rib::LocalSource::Network);
+        }
+        for (const auto& prefix : have.networks) {
+            if (!networks.contains(prefix)) rib_->withdraw(prefix, rib::LocalSource::Network);
+        }
+        for (const auto& prefix : watched) {
+            if (!have.watched.contains(prefix)) core_.tables.watch_prefix(client_, vrf_, prefix);
+        }
+        for (const auto& prefix : networks) {
+            if (!have.networks.contains(prefix)) originate(prefix, rib::LocalSource::Network, std::nullopt);
+        }
+        have.watched = watched;
+        have.networks = networks;
+
+        for (const auto& [source, metric] : have.sources) {
+            const auto now_wanted = wanted.redistribute.find(source);
+            if (now_wanted != wanted.redistribute.end() && now_wanted->second == metric) continue;
+            core_.tables.stop_redistribute(client_, vrf_, family, to_route(source));
+            // The table says nothing of what it no longer tells: take it back ourselves.
+            const auto local = source == config::RedistributeSource::Connected ? rib::LocalSource::Connected
+                                                                                : rib::LocalSource::Static;
+            const IpPrefix first = family == Family::Ipv4 ? IpPrefix{Ipv4Address{}, 0} : IpPrefix{Ipv6Address{}, 0};
+            core_.tables.walk(vrf_, first, [&](const route::EntryView& entry) {
+                rib_->withdraw(entry.prefix, local);
+                return true;
+            });
+        }
+        for (const auto& [source, metric] : wanted.redistribute) {
+            const auto had = have.sources.find(source);
+            if (had != have.sources.end() && had->second == metric) continue;
+            core_.tables.redistribute(client_, vrf_, family, to_route(source));
+        }
+        have.sources = wanted.redistribute;
+    }
+}
+
+void BgpInstance::take_table_events()
+{
+    route::Event event;
+    while (core_.tables.next_event(client_, event)) {
+        if (const auto* t = std::get_if<route::TrackingEvent>(&event)) {
+            rib_->on_nexthop(t->address, {t->resolution.reachable, t->resolution.direct, t->resolution.metric});
+            if (auto* neighbor = find(t->address)) neighbor->on_reachable(t->resolution);
+        } else if (const auto* r = std::get_if<route::RedistributeEvent>(&event)) {
+            const auto& sources = origination_[at(r->prefix.family())].sources;
+            const auto source = r->source == route::Source::Connected ? config::RedistributeSource::Connected
+                                                                       : config::RedistributeSource::Static;
+            const auto local =
+                r->source == route::Source::Connected ? rib::LocalSource::Connected : rib::LocalSource::Static;
+            const auto configured = sources.find(source);
+            if (r->present && configured != sources.end()) {
+                originate(r->prefix, local, configured->second ? configured->second : std::optional{r->metric});
+            } else {
+                rib_->withdraw(r->prefix, local);
+            }
+        } else if (const auto* p = std::get_if<route::PresenceEvent>(&event)) {
+            if (p->present) {
+                present_[p->prefix] = p->metric;
+                originate(p->prefix, rib::LocalSource::Network, p->metric);
+            } else {
+                present_.erase(p->prefix);
+                rib_->withdraw(p->prefix, rib::LocalSource::Network);
+            }
+        }
+    }
+}
+
+void BgpInstance::track(const IpAddress& next_hop) { core_.tables.track(client_, vrf_, next_hop); }
+
+void BgpInstance::untrack(const IpAddress& next_hop) { core_.tables.untrack(client_, vrf_, next_hop); }
+
+void BgpInstance::on_route(const rib::RouteChange& change)
+{
+    if (change.paths.empty()) {
+        core_.tables.remove(vrf_, change.prefix, route::Source::Bgp);
+        return;
+    }
+    const auto same = [&](const auto& a, const auto& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); };
+    if (last_.handle == route::kNoRoute || last_.distance != change.distance || last_.metric != change.metric ||
+        !same(last_.paths, change.paths) || !same(last_.backup, change.backup)) {
+        route::Route route;
+        route.source = route::Source::Bgp;
+        route.distance = change.distance;
+        route.metric = change.metric;
+        const auto fill = [&](std::span<const rib::RoutePath> paths, std::vector<route::Nexthop>& out) {
+            for (const auto& path : paths) {
+                route::Nexthop hop;
+                hop.vrf = vrf_;
+                hop.gateway = path.next_hop;
+                out.push_back(hop);
+            }
+            std::sort(out.begin(), out.end());
+            out.erase(std::unique(out.begin(), out.end()), out.end());
+        };
+        fill(change.paths, route.nexthops);
+        fill(change.backup, route.backup);
+        const auto handle = core_.tables.acquire(route);
+        if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
+        last_.distance = change.distance;
+        last_.metric = change.metric;
+        last_.paths.assign(change.paths.begin(), change.paths.end());
+        last_.backup.assign(change.backup.begin(), change.backup.end());
+        last_.handle = handle;
+    }
+    core_.tables.set(vrf_, change.prefix, last_.handle);
+}
+
+void BgpInstance::on_feasible(rib::PeerHandle peer, const IpPrefix& prefix, bool feasible)
+{
+    const auto* neighbor = find(peer);
+    if (neighbor && neighbor->feasible_peer_) core_.programmer.peer_source(*neighbor->feasible_peer_, prefix, feasible ? 1 : -1);
+}
+
+bool BgpInstance::run(TimePoint until)
+{
+    bool more = true;
+    while (more && now() < until) {
+        more = false;
+        core_.tables.settle();
+        take_table_events();
+        if (core_.sink.backlog() < kMaxBacklog && core_.tables.changes_waiting() < kMaxBacklog) {
+            more |= rib_->run(kRibSteps);
+            more |= rib_->drain_nexthops(*this) > 0;
+            more |= rib_->drain_routes(*this, kDrain) > 0;
+            more |= rib_->drain_feasible(*this, kDrain) > 0;
+        }
+        for (const auto& event : rib_->take_events()) {
+            if (auto* neighbor = find(event.peer)) neighbor->on_limit(event);
+        }
+        for (auto& [address, neighbor] : neighbors_) more |= neighbor->fill(kFill);
+    }
+    deadline_.set(rib_->next_deadline());
+    return more;
+}
+
+// ---- all --------------------------------------------------------------------------------------------------------------
+
+void BgpService::set(const config::Model& model, const config::Bgp& config)
+{
+    auto& instance = instances_[config.vrf];
+    if (instance && instance->config().asn != config.asn) instance.reset();
+    if (instance) instance->configure(model, config);
+    else instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, model, config);
+}
+
+void BgpService::remove(const std::string& vrf) { instances_.erase(vrf); }
+
+void BgpService::interface_changed(InterfaceId)
+{
+    for (auto& [vrf, instance] : instances_) instance->interfaces_changed();
+}
+
+void BgpService::wireguard_changed() { interface_changed(kNoInterface); }
+
+bool BgpService::run(TimePoint until)
+{
+    bool more = false;
+    for (auto& [vrf, instance] : instances_) more |= instance->run(until);
+    return more;
+}
+
+BgpInstance* BgpService::find(const std::string& vrf)
+{
+    const auto at = instances_.find(vrf);
+    return at == instances_.end() ? nullptr : at->second.get();
+}
+
+}  // namespace culvert::runtime

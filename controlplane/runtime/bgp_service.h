@@ -1,0 +1,173 @@
+#pragma once
+
+#include "config/model.h"
+#include "controlplane/rib/rib.h"
+#include "controlplane/runtime/bgp_transport.h"
+#include "controlplane/runtime/core.h"
+#include "controlplane/runtime/interface_table.h"
+#include "controlplane/runtime/vrfs.h"
+#include "controlplane/runtime/wireguard_service.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace culvert::runtime {
+
+class BgpInstance;
+
+// One configured neighbour: its session, its place in the RIB.
+class BgpNeighbor final : bgp::SessionEvents {
+public:
+    BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& config);
+    ~BgpNeighbor();
+
+    void configure(const config::BgpNeighbor& config);
+    const config::BgpNeighbor& config() const noexcept { return config_; }
+    const IpAddress& address() const noexcept { return config_.address; }
+    rib::PeerHandle handle() const noexcept { return handle_; }
+    const bgp::Session& session() const noexcept { return transport_->session(); }
+    const BgpTransport& transport() const noexcept { return *transport_; }
+    bool external() const;
+    bool over_prefix_limit() const noexcept { return over_limit_; }
+    TimePoint started_at() const noexcept { return started_at_; }
+
+    // Sends what the RIB has for it while the connection takes it. True: there is more, and room for it.
+    bool fill(std::size_t budget);
+    void offer(Accepted accepted);
+    void reset(bgp::ResetReason reason, std::uint8_t subcode);
+    void request_refresh(Family family);
+    void on_reachable(const route::Resolution& resolution);
+    void on_limit(const rib::Event& event);
+    void update_feasible();
+    std::optional<PeerId> feasible_peer() const noexcept { return feasible_peer_; }
+    bool family_active(Family family) const;
+    TcpOptions tcp_options() const;
+
+private:
+    friend class BgpInstance;
+    void on_state(bgp::State from, bgp::State to) override;
+    void on_established(const bgp::Established& established) override;
+    void on_update(const bgp::UpdateView& update) override;
+    void on_route_refresh(Family family, bgp::RouteRefresh::Kind kind) override;
+    void on_down(const bgp::Down& down) override;
+
+    bgp::SessionConfig session_config() const;
+    rib::PeerConfig rib_config() const;
+    std::optional<BgpTransport::Path> find_path() const;
+    void start();
+    void apply_md5();
+
+    BgpInstance& instance_;
+    config::BgpNeighbor config_;
+    std::string md5_key_;
+    rib::PeerHandle handle_{};
+    std::unique_ptr<BgpTransport> transport_;
+    std::optional<PeerId> feasible_peer_;  // the WireGuard peer whose sources follow this neighbour's paths
+    bool reachable_ = false;
+    bool over_limit_ = false;
+    bool filling_ = false;
+    TimePoint started_at_{};
+    Loop::Timer restart_;
+};
+
+// BGP in one VRF: its RIB between the neighbours and the route table.
+class BgpInstance final : rib::RouteSink, rib::FeasibleSink, rib::NexthopSink {
+public:
+    BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
+                const config::Model& model, const config::Bgp& config);
+    ~BgpInstance();
+
+    void configure(const config::Model& model, const config::Bgp& config);
+    void interfaces_changed();
+
+    // A slice of work. True: there is more.
+    bool run(TimePoint until);
+
+    const config::Bgp& config() const noexcept { return config_; }
+    VrfId vrf() const noexcept { return vrf_; }
+    Ipv4Address router_id() const noexcept { return router_id_; }
+    const rib::Rib& rib() const noexcept { return *rib_; }
+    rib::Rib& rib() noexcept { return *rib_; }
+    BgpNeighbor* find(const IpAddress& address);
+    BgpNeighbor* find(rib::PeerHandle handle);
+    const std::map<IpAddress, std::unique_ptr<BgpNeighbor>>& neighbors() const noexcept { return neighbors_; }
+
+private:
+    friend class BgpNeighbor;
+    void on_route(const rib::RouteChange& change) override;
+    void on_feasible(rib::PeerHandle peer, const IpPrefix& prefix, bool feasible) override;
+    void track(const IpAddress& next_hop) override;
+    void untrack(const IpAddress& next_hop) override;
+
+    rib::RibConfig rib_config() const;
+    void choose_router_id();
+    void listen();
+    void accept_from(int listener);
+    void update_origination();
+    void take_table_events();
+    void originate(const IpPrefix& prefix, rib::LocalSource source, std::optional<std::uint32_t> metric);
+
+    Core& core_;
+    InterfaceTable& interfaces_;
+    Vrfs& vrfs_;
+    WireguardService& wireguard_;
+    config::Bgp config_;
+    std::string hostname_;
+    VrfId vrf_;
+    Ipv4Address router_id_{};
+    route::ClientId client_;
+    std::unique_ptr<rib::Rib> rib_;
+    std::map<IpAddress, std::unique_ptr<BgpNeighbor>> neighbors_;
+    std::map<rib::PeerHandle, BgpNeighbor*> by_handle_;
+    struct Listener {
+        Descriptor socket;
+        Loop::Watch watch;
+    };
+    std::array<Listener, 2> listeners_;
+
+    struct Origination {
+        std::set<IpPrefix> watched;                                          // `network` with import-check
+        std::set<IpPrefix> networks;                                         // `network` without
+        std::map<config::RedistributeSource, std::optional<std::uint32_t>> sources;
+    };
+    std::array<Origination, 2> origination_;  // index by Family
+    std::map<IpPrefix, std::uint32_t> present_;  // watched prefixes that are in the table
+
+    // A million prefixes share a few next-hop sets: the last route handle is most often the next one too.
+    struct LastRoute {
+        std::uint8_t distance = 0;
+        std::uint32_t metric = 0;
+        std::vector<rib::RoutePath> paths, backup;
+        route::RouteHandle handle{route::kNoRoute};
+    };
+    LastRoute last_;
+    Loop::Timer deadline_;
+};
+
+// All instances.
+class BgpService {
+public:
+    BgpService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard)
+        : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard)
+    {
+    }
+
+    void set(const config::Model& model, const config::Bgp& config);
+    void remove(const std::string& vrf);
+    void interface_changed(InterfaceId id);
+    void wireguard_changed();
+    bool run(TimePoint until);
+    BgpInstance* find(const std::string& vrf);
+    const std::map<std::string, std::unique_ptr<BgpInstance>>& all() const noexcept { return instances_; }
+
+private:
+    Core& core_;
+    InterfaceTable& interfaces_;
+    Vrfs& vrfs_;
+    WireguardService& wireguard_;
+    std::map<std::string, std::unique_ptr<BgpInstance>> instances_;
+};
+
+}  // namespace culvert::runtime

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "config/model.h"
+#include "controlplane/runtime/core.h"
+#include "controlplane/runtime/vrfs.h"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace culvert::runtime {
+
+// The interfaces by name: their ids, their ports, whether they are up. Tells the route table, the programmer and the
+// neighbour engine (through `changed`) what they need.
+class InterfaceTable {
+public:
+    struct Entry {
+        InterfaceId id{kNoInterface};
+        config::Interface config;
+        PortId port{kNoPort};    // of itself or of its parent
+        std::uint16_t vlan = 0;
+        MacAddress mac{};
+        bool link = true;        // the port's; interfaces without a port have one
+        std::uint16_t port_mtu = 1500;
+        TimePoint changed_at{};
+        unsigned link_ups = 0, link_downs = 0;
+
+        api::InterfaceKind kind() const;
+        bool up() const { return link && !config.shutdown; }
+        std::uint16_t mtu() const;     // of the link
+        std::uint16_t ip_mtu() const;  // of IP packets
+        // With the link-local one, if the interface speaks IPv6 on a link.
+        std::vector<InterfaceAddress> addresses() const;
+    };
+
+    InterfaceTable(Core& core, Vrfs& vrfs) : core_(core), vrfs_(vrfs) {}
+
+    // ---- commit ----
+
+    // Opens the port that an interface asks for, unless it is open already. Nothing running knows it yet.
+    Result<void, api::PortError> prepare_port(const config::Interface& interface);
+    void discard_prepared();  // gives back what prepare_port() opened: the commit was refused
+    void keep_prepared();     // the commit is done
+    void set(const config::Interface& interface);  // new or changed
+    void remove(const std::string& name);
+    // Closes the ports that no interface uses any more. Called when the dataplane has acked the last commit.
+    void settle();
+
+    // ---- from the dataplane ----
+
+    void link_changed(PortId port, bool up);
+    void released(InterfaceId id);
+
+    // ---- questions ----
+
+    const Entry* find(const std::string& name) const;
+    const Entry* find(InterfaceId id) const;
+    std::string name(InterfaceId id) const;  // "" when unknown
+    const std::map<std::string, Entry>& all() const noexcept { return entries_; }
+    // The interface's own address that fits `peer`: in its subnet, else the first of the family.
+    std::optional<IpAddress> own_address(InterfaceId id, const IpAddress& peer) const;
+
+    // Called after an interface came, changed or went, with its id.
+    std::function<void(InterfaceId)> changed;
+
+private:
+    struct PortKey {
+        config::Port::Kind kind;
+        std::string device;
+        friend auto operator<=>(const PortKey&, const PortKey&) = default;
+    };
+    void publish(Entry& entry);
+    void attach(Entry& entry);
+
+    Core& core_;
+    Vrfs& vrfs_;
+    std::map<std::string, Entry> entries_;
+    std::map<InterfaceId, std::string> names_;
+    std::set<InterfaceId> leaving_;
+    struct OpenPort {
+        api::PortInfo info;
+        bool prepared = true;  // by a commit that is not done yet
+    };
+    std::map<PortKey, OpenPort> ports_;
+    std::map<InterfaceId, PortId> port_of_leaving_;
+};
+
+}  // namespace culvert::runtime

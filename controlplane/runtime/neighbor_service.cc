@@ -1,0 +1,76 @@
+#include "controlplane/runtime/neighbor_service.h"
+
+#include "base/log.h"
+
+namespace culvert::runtime {
+
+NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers)
+    : core_(core), interfaces_(interfaces), workers_(workers), timer_(core.loop, [this] {
+          perform(engine_.on_time(now()));
+      })
+{
+}
+
+void NeighborService::perform(neighbor::Output output)
+{
+    for (const auto& frame : output.frames) workers_.inject_frame(frame.interface, frame.bytes);
+    for (const auto& event : output.events) {
+        switch (event.change) {
+            case neighbor::Change::Resolved:
+            case neighbor::Change::Moved:
+                core_.programmer.set_neighbor(event.interface, event.address, event.mac);
+                break;
+            case neighbor::Change::Failed:
+                core_.programmer.set_neighbor(event.interface, event.address, std::nullopt, true);
+                break;
+            case neighbor::Change::Expired:
+                core_.programmer.set_neighbor(event.interface, event.address, std::nullopt);
+                break;
+        }
+    }
+    if (!output.events.empty()) core_.loop.wake_slice();
+    for (const auto& warning : output.warnings) log::warning("neighbor", "{}", warning);
+    timer_.set(engine_.next_deadline());
+}
+
+void NeighborService::interface_changed(InterfaceId id)
+{
+    const auto* entry = interfaces_.find(id);
+    if (!entry || entry->kind() != api::InterfaceKind::Port) {
+        perform(engine_.remove_link(id, now()));
+        return;
+    }
+    neighbor::Link link;
+    link.id = id;
+    link.mac = entry->mac;
+    link.up = entry->up();
+    link.addresses = entry->addresses();
+    perform(engine_.set_link(link, now()));
+}
+
+void NeighborService::on_miss(const api::NeighborMiss& miss)
+{
+    perform(engine_.on_miss(miss.interface, miss.address, now()));
+}
+
+void NeighborService::on_punt(const api::Punt& punt)
+{
+    perform(engine_.on_frame(punt.interface, Bytes{punt.bytes}.first(punt.length), now()));
+}
+
+void NeighborService::refresh_in_use()
+{
+    std::set<std::pair<InterfaceId, IpAddress>> used;
+    for (const auto& gateway : core_.programmer.gateways()) {
+        if (gateway.kind == api::NexthopKind::Adjacency) used.emplace(gateway.interface, gateway.address);
+    }
+    for (const auto& [interface, address] : in_use_) {
+        if (!used.contains({interface, address})) perform(engine_.set_in_use(interface, address, false, now()));
+    }
+    for (const auto& [interface, address] : used) {
+        if (!in_use_.contains({interface, address})) perform(engine_.set_in_use(interface, address, true, now()));
+    }
+    in_use_ = std::move(used);
+}
+
+}  // namespace culvert::runtime

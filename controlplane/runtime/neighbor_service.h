@@ -1,0 +1,36 @@
+#pragma once
+
+#include "controlplane/neighbor/engine.h"
+#include "controlplane/runtime/core.h"
+#include "controlplane/runtime/interface_table.h"
+#include "controlplane/runtime/worker_links.h"
+
+#include <set>
+
+namespace culvert::runtime {
+
+// ARP and ND, bound to workers, interfaces and the programmer.
+class NeighborService {
+public:
+    NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers);
+
+    void interface_changed(InterfaceId id);
+    void on_miss(const api::NeighborMiss& miss);
+    void on_punt(const api::Punt& punt);
+    // The programmer's gateways may be others: the ones in use are kept fresh. Called after it ran.
+    void refresh_in_use();
+
+    const neighbor::Engine& engine() const noexcept { return engine_; }
+
+private:
+    void perform(neighbor::Output output);
+
+    Core& core_;
+    InterfaceTable& interfaces_;
+    WorkerLinks& workers_;
+    neighbor::Engine engine_;
+    std::set<std::pair<InterfaceId, IpAddress>> in_use_;
+    Loop::Timer timer_;
+};
+
+}  // namespace culvert::runtime

@@ -1,0 +1,342 @@
+#include "controlplane/runtime/router.h"
+
+#include "base/log.h"
+#include "config/diff.h"
+#include "config/validate.h"
+#include "crypto/key_file.h"
+
+#include <sched.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+namespace culvert::runtime {
+namespace {
+
+constexpr std::size_t kProgram = 4096;  // prefixes in one go
+
+log::Level to_level(config::LogLevel level)
+{
+    switch (level) {
+        case config::LogLevel::Debug: return log::Level::Debug;
+        case config::LogLevel::Info: return log::Level::Info;
+        case config::LogLevel::Warning: return log::Level::Warning;
+        case config::LogLevel::Error: return log::Level::Error;
+    }
+    return log::Level::Info;
+}
+
+std::vector<unsigned> usable_cpus()
+{
+    std::vector<unsigned> out;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return out;
+    for (unsigned i = 0; i < CPU_SETSIZE; ++i) {
+        if (CPU_ISSET(i, &set)) out.push_back(i);
+    }
+    return out;
+}
+
+unsigned line_of(const Router::Origin& origin, const std::string& path, const std::string& statement)
+{
+    return origin.lines ? origin.lines->line_of(path, statement) : 0;
+}
+
+std::vector<config::Diagnostic> validate(const config::Model& model, const Router::Origin& origin)
+{
+    config::ValidateOptions options;
+    options.file = origin.file;
+    options.sources = origin.lines;
+    options.cpus = usable_cpus();
+    return config::validate(model, options);
+}
+
+}  // namespace
+
+Router::Router(Loop& loop, api::Dataplane& dataplane)
+    : started_at_(now()),
+      core_(loop, dataplane),
+      vrfs_(core_),
+      interfaces_(core_, vrfs_),
+      workers_(core_),
+      neighbors_(core_, interfaces_, workers_),
+      wireguard_(core_, interfaces_, vrfs_, workers_),
+      bgp_(core_, interfaces_, vrfs_, wireguard_),
+      backlog_(loop, [this] { core_.loop.wake_slice(); }),
+      second_(loop, [this] {
+          core_.tables.advance(now());
+          neighbors_.refresh_in_use();
+          second_.set(now() + 1s);
+      })
+{
+    core_.tables.advance(now());
+    second_.set(now() + 1s);
+    loop.set_slice([this](TimePoint until) { return slice(until); });
+
+    workers_.on_event = [this](const api::WorkerEvent& event) { on_worker_event(event); };
+    workers_.on_punt = [this](const api::Punt& punt) {
+        if (punt.klass == api::PuntClass::WireguardHandshake) wireguard_.on_punt(punt);
+        else neighbors_.on_punt(punt);
+    };
+    workers_.on_lost_events = [this] { wireguard_.on_lost_events(); };
+    interfaces_.changed = [this](InterfaceId id) {
+        host_links_dirty_ = true;
+        neighbors_.interface_changed(id);
+        wireguard_.interface_changed(id);
+        bgp_.interface_changed(id);
+    };
+
+    auto& channel = dataplane.fib();
+    acked_ = loop.watch(channel.acked_wake.fd(), EPOLLIN, [this, &channel](std::uint32_t) {
+        channel.acked_wake.disarm();
+        channel.acked_wake.arm();
+        core_.loop.wake_slice();
+    });
+    channel.acked_wake.arm();
+}
+
+Router::~Router()
+{
+    core_.loop.set_slice({});
+    interfaces_.changed = {};
+}
+
+// ---- commit -----------------------------------------------------------------------------------------------------------
+
+std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
+{
+    auto problems = validate(model, origin);
+    if (problems.empty()) {
+        (void)WireguardService::read_keys(
+            model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
+        for (auto& p : problems) p.file = origin.file;
+    }
+    return problems;
+}
+
+std::vector<config::Diagnostic> Router::commit(const config::Model& model, const Origin& origin, bool typing)
+{
+    auto problems = validate(model, origin);
+    if (typing)
+        std::erase_if(problems, [](const auto& p) { return p.kind == config::Diagnostic::Kind::Unfinished; });
+    if (!problems.empty()) return problems;
+    const auto next = config::effective(model);
+
+    // Prepare: everything that may fail, before anything running is touched.
+    const auto where = [&](const std::string& path, const std::string& statement) {
+        return line_of(origin, path, statement);
+    };
+    auto keys = WireguardService::read_keys(next, problems, where);
+    for (const auto& [name, interface] : next.interfaces) {
+        const auto port = interfaces_.prepare_port(interface);
+        if (!port) {
+            problems.push_back({config::Diagnostic::Kind::Refused, origin.file, where("interface " + name, "port"), 0,
+                                port.error().message, {}});
+        }
+    }
+    std::vector<Vrfs::Prepared> vrfs;
+    auto wanted = next.vrfs;
+    wanted.try_emplace("");
+    for (const auto& [name, vrf] : wanted) {
+        if (vrfs_.has(name)) continue;
+        auto prepared = Vrfs::prepare(vrf);
+        if (prepared) {
+            vrfs.push_back(std::move(*prepared));
+        } else {
+            problems.push_back({config::Diagnostic::Kind::Refused, origin.file, where("vrf " + name, ""), 0,
+                                "vrf " + (name.empty() ? "default" : name) + ": " + prepared.error().message, {}});
+        }
+    }
+    if (!problems.empty()) {
+        for (auto& p : problems) p.file = origin.file;
+        interfaces_.discard_prepared();
+        return problems;
+    }
+
+    apply(next, keys, std::move(vrfs));
+    running_ = model;
+    effective_ = next;
+    interfaces_.keep_prepared();
+    return {};
+}
+
+void Router::apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs)
+{
+    log::set_level(to_level(next.log.level));
+    for (auto& vrf : vrfs) vrfs_.add(std::move(vrf));
+
+    // What goes: from the users to the used.
+    for (const auto& [vrf, instance] : effective_.bgp) {
+        if (!next.bgp.contains(vrf)) bgp_.remove(vrf);
+    }
+    for (const auto& [name, interface] : effective_.interfaces) {
+        const auto still = next.interfaces.find(name);
+        const bool other_kind =
+            still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
+        if (still != next.interfaces.end() && !other_kind) continue;
+        wireguard_.remove(name);
+        interfaces_.remove(name);
+    }
+
+    // What comes or changes: ports before what lies on them.
+    const auto set_interfaces = [&](bool ports) {
+        for (const auto& [name, interface] : next.interfaces) {
+            if (std::holds_alternative<config::Port>(interface.kind) != ports) continue;
+            const auto before = effective_.interfaces.find(name);
+            const bool known = interfaces_.find(name) != nullptr;
+            if (known && before != effective_.interfaces.end() && before->second == interface) continue;
+            interfaces_.set(interface);
+        }
+    };
+    set_interfaces(true);
+    set_interfaces(false);
+    for (const auto& [name, interface] : next.interfaces) {
+        const auto* wg = std::get_if<config::Wireguard>(&interface.kind);
+        if (!wg) continue;
+        // Key files may hold other keys than last time: the engines see whether anything changed.
+        wireguard_.set(interface, keys);
+    }
+    apply_routes(next);
+    for (const auto& [vrf, instance] : next.bgp) {
+        const auto before = effective_.bgp.find(vrf);
+        const bool same = before != effective_.bgp.end() && before->second == instance &&
+                          effective_.hostname == next.hostname && bgp_.find(vrf) != nullptr;
+        if (!same) bgp_.set(next, instance);
+    }
+    bgp_.wireguard_changed();
+    for (const auto& name : vrfs_.names()) {
+        if (!name.empty() && !next.vrfs.contains(name)) vrfs_.remove(name);
+    }
+    host_links_dirty_ = true;
+    settle_after_ = core_.dataplane.fib().committed() + 1;
+    core_.loop.wake_slice();
+}
+
+std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& route, const std::string& vrf) const
+{
+    route::StaticRoute out;
+    out.prefix = route.prefix;
+    const auto id = vrfs_.id(vrf);
+    const auto nexthop_vrf = route.nexthop_vrf.empty() ? id : vrfs_.id(route.nexthop_vrf);
+    if (!id || !nexthop_vrf) return std::nullopt;
+    out.vrf = *id;
+    out.nexthop_vrf = *nexthop_vrf;
+    out.gateway = route.gateway;
+    if (!route.interface.empty()) {
+        const auto* interface = interfaces_.find(route.interface);
+        if (!interface) return std::nullopt;
+        out.interface = interface->id;
+    }
+    switch (route.drop) {
+        case config::StaticRoute::Drop::No: break;
+        case config::StaticRoute::Drop::Null0:
+        case config::StaticRoute::Drop::Blackhole: out.drop = route::StaticRoute::Drop::Blackhole; break;
+        case config::StaticRoute::Drop::Reject: out.drop = route::StaticRoute::Drop::Reject; break;
+    }
+    out.distance = route.distance;
+    out.tag = route.tag;
+    return out;
+}
+
+void Router::apply_routes(const config::Model& next)
+{
+    std::map<std::string, std::vector<route::StaticRoute>> wanted;
+    for (const auto& [name, vrf] : next.vrfs) {
+        for (const auto& route : vrf.routes) {
+            if (auto r = to_route(route, name)) wanted[name].push_back(*r);
+        }
+        std::sort(wanted[name].begin(), wanted[name].end());
+    }
+    for (const auto& [name, routes] : statics_) {
+        const auto& now_wanted = wanted[name];
+        for (const auto& r : routes) {
+            if (!std::binary_search(now_wanted.begin(), now_wanted.end(), r)) core_.statics.remove(r);
+        }
+    }
+    for (const auto& [name, routes] : wanted) {
+        const auto& had = statics_[name];
+        for (const auto& r : routes) {
+            if (!std::binary_search(had.begin(), had.end(), r)) core_.statics.add(r);
+        }
+    }
+    statics_ = std::move(wanted);
+}
+
+// ---- running ----------------------------------------------------------------------------------------------------------
+
+void Router::on_worker_event(const api::WorkerEvent& event)
+{
+    if (const auto* miss = std::get_if<api::NeighborMiss>(&event)) {
+        neighbors_.on_miss(*miss);
+    } else if (const auto* link = std::get_if<api::LinkChanged>(&event)) {
+        interfaces_.link_changed(link->port, link->up);
+        if (!link->up) return;
+        // The port is back: what was marked down because of it may carry packets again.
+        std::erase_if(down_, [&](const auto& item) {
+            const auto nexthop = core_.programmer.nexthop(item.first);
+            const auto* interface = nexthop ? interfaces_.find(nexthop->interface) : nullptr;
+            if (interface && interface->port != link->port) return false;
+            core_.programmer.clear_down(item.first, item.second.epoch);
+            return true;
+        });
+    } else if (const auto* down = std::get_if<api::NexthopDown>(&event)) {
+        down_[down->nexthop] = *down;
+    } else {
+        wireguard_.on_event(event);
+    }
+}
+
+void Router::take_events()
+{
+    fibprog::Event event;
+    while (core_.programmer.next_event(event)) {
+        if (const auto* release = std::get_if<fibprog::Release>(&event)) {
+            workers_.command_all(*release);
+        } else if (const auto* mtu = std::get_if<fibprog::PathMtuChanged>(&event)) {
+            vrfs_.set_path_mtu({mtu->vrf, mtu->address, mtu->mtu});
+            host_links_dirty_ = true;
+        } else if (const auto* interface = std::get_if<fibprog::InterfaceGone>(&event)) {
+            interfaces_.released(interface->id);
+        } else if (const auto* peer = std::get_if<fibprog::PeerGone>(&event)) {
+            wireguard_.released(peer->id);
+        } else if (const auto* vrf = std::get_if<fibprog::VrfGone>(&event)) {
+            vrfs_.released(vrf->id);
+        }
+    }
+}
+
+bool Router::slice(TimePoint until)
+{
+    auto& channel = core_.dataplane.fib();
+    core_.programmer.on_acked();
+    if (settle_after_ != 0 && channel.acked() >= settle_after_) {
+        settle_after_ = 0;
+        interfaces_.settle();
+    }
+    bool more = bgp_.run(until);
+    do {
+        core_.tables.settle();
+        if (core_.statics.run()) core_.tables.settle();
+        more |= core_.programmer.run(kProgram);
+        take_events();
+        channel.flush();
+    } while (core_.tables.changes_waiting() > 0 && channel.backlog() == 0 && now() < until);
+    more |= core_.tables.unsettled();
+
+    if (const auto nexthops = core_.programmer.counts().nexthops; nexthops != seen_nexthops_) {
+        seen_nexthops_ = nexthops;
+        neighbors_.refresh_in_use();
+    }
+    if (host_links_dirty_) {
+        host_links_dirty_ = false;
+        vrfs_.sync_host_links();
+    }
+    // The writer frees room as it goes; asking each millisecond beats spinning on it.
+    if (channel.backlog() > 0) {
+        backlog_.set(now() + 1ms);
+        return false;
+    }
+    return more || core_.tables.changes_waiting() > 0;
+}
+
+}  // namespace culvert::runtime

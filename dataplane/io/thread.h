@@ -1,0 +1,32 @@
+#pragma once
+
+#include "base/result.h"
+
+#include <string>
+#include <vector>
+
+namespace culvert::io {
+
+// The CPUs that the process may run on.
+std::vector<unsigned> allowed_cpus();
+
+// For the calling thread. At most 15 characters ("culvert-w0").
+void name_thread(const std::string& name);
+Result<void, std::string> pin_thread(unsigned cpu);
+// Timers of the calling thread fire when they are due, not up to 50 us later.
+void exact_timers();
+
+// Makes the calling thread known to DPDK, which gives it a cache of packet buffers. For workers and the host link.
+class LcoreRegistration {
+public:
+    LcoreRegistration();
+    ~LcoreRegistration();
+    LcoreRegistration(const LcoreRegistration&) = delete;
+    LcoreRegistration& operator=(const LcoreRegistration&) = delete;
+    bool registered() const noexcept { return registered_; }
+
+private:
+    bool registered_;
+};
+
+}  // namespace culvert::io
