@@ -237,20 +237,20 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
 {
     do {
         switch (stage) {
-        case Stage::Ip4Input: node::ip4_input(ctx_, burst); break;
-        case Stage::Ip6Input: node::ip6_input(ctx_, burst); break;
-        case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
-        case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
-        case Stage::Local: node::local(ctx_, burst); break;
-        case Stage::Decap: node::decap_wireguard(ctx_, burst); break;
-        case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
-        case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
-        case Stage::Answer: node::answer(ctx_, burst); break;
-        case Stage::Fragment: node::fragment(ctx_, burst); break;
-        case Stage::Encap: node::encap_wireguard(ctx_, burst); break;
-        case Stage::Rewrite: node::rewrite(ctx_, burst); break;
-        case Stage::Transmit: return transmit(burst);
-        case Stage::End: return finish(burst);
+            case Stage::Ip4Input: node::ip4_input(ctx_, burst); break;
+            case Stage::Ip6Input: node::ip6_input(ctx_, burst); break;
+            case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
+            case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
+            case Stage::Local: node::local(ctx_, burst); break;
+            case Stage::Decap: node::decap_wireguard(ctx_, burst); break;
+            case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
+            case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
+            case Stage::Answer: node::answer(ctx_, burst); break;
+            case Stage::Fragment: node::fragment(ctx_, burst); break;
+            case Stage::Encap: node::encap_wireguard(ctx_, burst); break;
+            case Stage::Rewrite: node::rewrite(ctx_, burst); break;
+            case Stage::Transmit: return transmit(burst);
+            case Stage::End: return finish(burst);
         }
     } while (advance(burst, stage));
 }
@@ -300,15 +300,15 @@ void Pipeline::finish(Burst& burst) noexcept
     for_each_run(burst, key, [&](std::size_t at, std::size_t n) {
         const std::span<rte_mbuf* const> run{burst.data() + at, n};
         switch (burst.meta(at).verdict) {
-        case Verdict::LocalDelivered: return deliver(run);
-        case Verdict::HandedOver: return hand_over(run);
-        case Verdict::PuntArp:
-        case Verdict::PuntNd:
-        case Verdict::PuntWireguard:
-            for (rte_mbuf* m : run) punt(m);
-            return;
-        default:
-            for (rte_mbuf* m : run) drop(m, metadata(m).verdict);
+            case Verdict::LocalDelivered: return deliver(run);
+            case Verdict::HandedOver: return hand_over(run);
+            case Verdict::PuntArp:
+            case Verdict::PuntNd:
+            case Verdict::PuntWireguard:
+                for (rte_mbuf* m : run) punt(m);
+                return;
+            default:
+                for (rte_mbuf* m : run) drop(m, metadata(m).verdict);
         }
     });
 }

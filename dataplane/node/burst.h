@@ -50,9 +50,6 @@ T& header_at(rte_mbuf* m, std::size_t offset) noexcept
 }
 inline wire::Ipv4Header& ipv4(rte_mbuf* m) noexcept { return header_at<wire::Ipv4Header>(m, 0); }
 inline wire::Ipv6Header& ipv6(rte_mbuf* m) noexcept { return header_at<wire::Ipv6Header>(m, 0); }
-inline MutableBytes data(rte_mbuf* m) noexcept
-{
-    return {rte_pktmbuf_mtod(m, std::uint8_t*), rte_pktmbuf_data_len(m)};
-}
+inline MutableBytes data(rte_mbuf* m) noexcept { return {rte_pktmbuf_mtod(m, std::uint8_t*), rte_pktmbuf_data_len(m)}; }
 
 }  // namespace culvert::node

@@ -82,16 +82,11 @@ void classify_one(Context& ctx, Input& input, rte_mbuf* m) noexcept
     meta.link_header = sizeof(wire::EthernetHeader);
     input.add(m->data_len);
     switch (type) {
-    case wire::EtherType::Ipv4:
-        meta.stage = Stage::Ip4Input;
-        return;
-    case wire::EtherType::Ipv6:
-        meta.stage = Stage::Ip6Input;
-        return;
-    case wire::EtherType::Arp:
-        return meta.end(ctx.punt_arp.take(ctx.now) ? Verdict::PuntArp : Verdict::DropPuntLimited);
-    case wire::EtherType::Vlan:
-        break;
+        case wire::EtherType::Ipv4: meta.stage = Stage::Ip4Input; return;
+        case wire::EtherType::Ipv6: meta.stage = Stage::Ip6Input; return;
+        case wire::EtherType::Arp:
+            return meta.end(ctx.punt_arp.take(ctx.now) ? Verdict::PuntArp : Verdict::DropPuntLimited);
+        case wire::EtherType::Vlan: break;
     }
     meta.end(Verdict::DropEtherType);
 }

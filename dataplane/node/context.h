@@ -23,15 +23,15 @@ struct Context {
     wg::PeerTable& peers;
     HoldTable& holds;
     api::WorkerLink& link;
-    OwnerHints& hints;       // shared by all workers
+    OwnerHints& hints;  // shared by all workers
     rte_mempool* pool;
     WorkerId self{};
     std::uint8_t workers = 1;
     std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
 
-    TimePoint now{};              // of the poll round
+    TimePoint now{};  // of the poll round
     std::uint32_t next_fragment_id = 0;
-    bool told_control = false;    // wake it at the end of the round
+    bool told_control = false;  // wake it at the end of the round
     TokenBucket icmp{1000, 100};
     TokenBucket punt_arp{2000, 256};
     TokenBucket punt_nd{2000, 256};

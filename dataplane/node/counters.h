@@ -33,10 +33,7 @@ public:
     Counters() noexcept : interfaces_(static_cast<InterfaceCount*>(std::calloc(kInterfaces, sizeof(InterfaceCount)))) {}
 
     void verdict(api::Verdict v, std::uint64_t n = 1) noexcept { verdicts_[static_cast<std::size_t>(v)].add(n); }
-    std::uint64_t verdict_count(api::Verdict v) const noexcept
-    {
-        return verdicts_[static_cast<std::size_t>(v)].read();
-    }
+    std::uint64_t verdict_count(api::Verdict v) const noexcept { return verdicts_[static_cast<std::size_t>(v)].read(); }
     InterfaceCount& interface(InterfaceId id) noexcept { return interfaces_.get()[index(id)]; }
     const InterfaceCount& interface(InterfaceId id) const noexcept { return interfaces_.get()[index(id)]; }
 

@@ -52,8 +52,7 @@ template <class Ip>
 void adjust_mss(rte_mbuf* m, std::uint16_t mss) noexcept
 {
     const auto payload = Ip::payload(m);
-    if (payload.protocol == wire::Protocol::Tcp && payload.offset != 0)
-        clamp_mss(data(m).subspan(payload.offset), mss);
+    if (payload.protocol == wire::Protocol::Tcp && payload.offset != 0) clamp_mss(data(m).subspan(payload.offset), mss);
 }
 
 // Keeps the packet until the neighbour is known. Nothing in it was changed: it is looked up again.
@@ -110,20 +109,19 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
 
     auto next = Stage::Rewrite;
     switch (n.kind) {
-    [[likely]] case NexthopKind::Adjacency:
-        if (!n.resolved) return hold_for_neighbor(ctx, m, lookup_again, n.gateway);
-        break;
-    case NexthopKind::Glean:
-        return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
-    case NexthopKind::WireguardPeer:
-        meta.peer = n.peer;
-        next = Stage::Encap;
-        break;
-    default:  // WireguardLookup; lookup sends no other kind here
-        meta.peer = Ip::peer(ctx.tables, n.interface, m);
-        if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
-        next = Stage::Encap;
-        break;
+        [[likely]] case NexthopKind::Adjacency:
+            if (!n.resolved) return hold_for_neighbor(ctx, m, lookup_again, n.gateway);
+            break;
+        case NexthopKind::Glean: return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
+        case NexthopKind::WireguardPeer:
+            meta.peer = n.peer;
+            next = Stage::Encap;
+            break;
+        default:  // WireguardLookup; lookup sends no other kind here
+            meta.peer = Ip::peer(ctx.tables, n.interface, m);
+            if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
+            next = Stage::Encap;
+            break;
     }
 
     const auto* out = outputs.find(n.interface);
@@ -147,8 +145,7 @@ template <class Ip>
 void forward(Context& ctx, Burst& burst, Stage lookup_again) noexcept
 {
     InterfaceCache inputs{ctx.tables}, outputs{ctx.tables};
-    for (std::size_t i = 0; i < burst.size(); ++i)
-        forward_one<Ip>(ctx, burst[i], inputs, outputs, lookup_again);
+    for (std::size_t i = 0; i < burst.size(); ++i) forward_one<Ip>(ctx, burst[i], inputs, outputs, lookup_again);
     remove_held(burst);
 }
 

@@ -96,8 +96,8 @@ Fragments fragment_ipv4(rte_mbuf* packet, std::uint16_t mtu) noexcept
         auto& h = ipv4(m);
         h.total_length = static_cast<std::uint16_t>(later_header + n);
         const bool last = at + n == payload;
-        h.fragment = static_cast<std::uint16_t>((first_offset + at / kUnit) |
-                                                (last ? more_after : Ipv4Header::kMoreFragments));
+        h.fragment =
+            static_cast<std::uint16_t>((first_offset + at / kUnit) | (last ? more_after : Ipv4Header::kMoreFragments));
         h.compute_checksum();
         out.packets[out.count++] = m;
         at += n;

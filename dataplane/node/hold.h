@@ -14,7 +14,9 @@ namespace culvert::node {
 // What a packet waits for: the link-layer address of `address` on `interface`, or a session with `peer`.
 struct HoldKey {
     PeerId peer{kNoPeer};
-    InterfaceId interface{kNoInterface};
+    InterfaceId interface {
+        kNoInterface
+    };
     IpAddress address{};
 
     friend bool operator==(const HoldKey&, const HoldKey&) = default;

@@ -15,10 +15,10 @@ using wire::Ipv6Header;
 
 namespace {
 
-constexpr std::size_t kLargest4 = 576;   // RFC 1812 4.3.2.3
+constexpr std::size_t kLargest4 = 576;  // RFC 1812 4.3.2.3
 constexpr std::uint8_t kTtl = 64;
 constexpr std::uint8_t kInternetworkControl = 6 << 5;  // RFC 1812 4.3.2.5
-constexpr std::size_t kFrame = 18;       // what rewrite needs later
+constexpr std::size_t kFrame = 18;                     // what rewrite needs later
 
 bool is_error4(std::uint8_t type) noexcept
 {
@@ -117,8 +117,7 @@ bool make_icmp6_error(rte_mbuf* m, const Ipv6Address& source) noexcept
     ip = {6u << 28, length, static_cast<std::uint8_t>(wire::Protocol::Icmpv6), kTtl, source, to};
     auto& icmp = header_at<IcmpHeader>(m, sizeof(Ipv6Header));
     icmp = error;
-    icmp.checksum.set(
-        pseudo_sum(ip, wire::Protocol::Icmpv6, length).add(data(m).subspan(sizeof(Ipv6Header))));
+    icmp.checksum.set(pseudo_sum(ip, wire::Protocol::Icmpv6, length).add(data(m).subspan(sizeof(Ipv6Header))));
     return true;
 }
 

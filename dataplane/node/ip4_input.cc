@@ -54,7 +54,8 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
         if (v != Verdict::Forward) return v;
     }
     // RFC 1812 5.3.4: a link-layer broadcast must not become a unicast of ours.
-    if (meta.has(Flag::GroupFrame)) [[unlikely]] return Verdict::DropBroadcast;
+    if (meta.has(Flag::GroupFrame)) [[unlikely]]
+        return Verdict::DropBroadcast;
     return Verdict::Forward;
 }
 

@@ -45,7 +45,8 @@ Verdict input(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
         const auto v = check_addresses(ctx, m, meta);
         if (v != Verdict::Forward) return v;
     }
-    if (meta.has(Flag::GroupFrame)) [[unlikely]] return Verdict::DropMulticast;
+    if (meta.has(Flag::GroupFrame)) [[unlikely]]
+        return Verdict::DropMulticast;
     return Verdict::Forward;
 }
 

@@ -1,5 +1,6 @@
 #include "dataplane/node/neighbor_discovery.h"
 #include "dataplane/node/stages.h"
+#include "dataplane/wire/payload.h"
 #include "dataplane/wire/transport.h"
 
 namespace culvert::node {

@@ -14,8 +14,8 @@ namespace {
 struct Ip4 {
     using Key = std::uint32_t;
     static constexpr Stage kForward = Stage::Forward4;
-    static constexpr std::uint8_t kNoRouteCode = 0;       // net unreachable
-    static constexpr std::uint8_t kRejectCode = 1;        // host unreachable
+    static constexpr std::uint8_t kNoRouteCode = 0;  // net unreachable
+    static constexpr std::uint8_t kRejectCode = 1;   // host unreachable
     static auto& header(rte_mbuf* m) noexcept { return ipv4(m); }
     static Key destination(rte_mbuf* m) noexcept { return ipv4(m).destination; }
     static const fib::Lpm4& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm4; }
@@ -47,24 +47,23 @@ void route(Context& ctx, Leaf leaf, Metadata& meta) noexcept
     }
     meta.path = path.nexthop;
     switch (path.nexthop->kind) {
-    [[likely]] case NexthopKind::Adjacency:
-    case NexthopKind::Glean:
-    case NexthopKind::WireguardPeer:
-    case NexthopKind::WireguardLookup:
-        if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
-        meta.stage = Ip::kForward;
-        return;
-    case NexthopKind::Local:
-        if (tunnel) return meta.end(Verdict::DropTunnelLoop);
-        meta.stage = Stage::Local;
-        return;
-    case NexthopKind::Reject:
-        if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
-        return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kRejectCode);
-    case NexthopKind::Blackhole:
-        return meta.end(Verdict::DropBlackhole);
-    case NexthopKind::Via:  // pick() never ends at one
-        break;
+        [[likely]] case NexthopKind::Adjacency:
+        case NexthopKind::Glean:
+        case NexthopKind::WireguardPeer:
+        case NexthopKind::WireguardLookup:
+            if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
+            meta.stage = Ip::kForward;
+            return;
+        case NexthopKind::Local:
+            if (tunnel) return meta.end(Verdict::DropTunnelLoop);
+            meta.stage = Stage::Local;
+            return;
+        case NexthopKind::Reject:
+            if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
+            return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kRejectCode);
+        case NexthopKind::Blackhole: return meta.end(Verdict::DropBlackhole);
+        case NexthopKind::Via:  // pick() never ends at one
+            break;
     }
     meta.end(Verdict::DropNexthopGone);
 }

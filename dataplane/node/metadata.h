@@ -20,7 +20,7 @@ using api::Verdict;
 enum class Stage : std::uint8_t {
     Ip4Input,  // came in by `input`: header checks, martians
     Ip6Input,
-    Lookup4,   // destination -> group -> `path`
+    Lookup4,  // destination -> group -> `path`
     Lookup6,
     Local,     // for this box
     Decap,     // WireGuard data for us
@@ -36,8 +36,8 @@ enum class Stage : std::uint8_t {
 inline constexpr std::size_t kStageCount = static_cast<std::size_t>(Stage::End) + 1;
 
 enum class Flag : std::uint8_t {
-    FromUs = 1,        // this box made it (host link, inject, ICMP, tunnel): TTL stays, its source is ours
-    GroupFrame = 2,    // link-layer multicast or broadcast: never answered, never forwarded
+    FromUs = 1,      // this box made it (host link, inject, ICMP, tunnel): TTL stays, its source is ours
+    GroupFrame = 2,  // link-layer multicast or broadcast: never answered, never forwarded
     Traced = 4,
     Control = 8,       // transmitted before data
     Encrypted = 16,    // the outer packet of a tunnel; `output` is still the tunnel while it is looked up
@@ -53,14 +53,14 @@ struct Metadata {
     const fib::Nexthop* path;  // good until the poll round ends: a packet that waits is looked up again
     std::uint32_t flow_hash;   // of the innermost flow; 0 until it is computed
     PeerId peer;
-    VrfId vrf;                 // where it is routed
-    InterfaceId input;         // kNoInterface: made here
+    VrfId vrf;          // where it is routed
+    InterfaceId input;  // kNoInterface: made here
     InterfaceId output;
-    PortId port;               // Transmit
-    std::uint16_t length;      // of the IP packet, octets
-    std::uint16_t mtu;         // what an ICMP error reports
+    PortId port;           // Transmit
+    std::uint16_t length;  // of the IP packet, octets
+    std::uint16_t mtu;     // what an ICMP error reports
     Verdict verdict;
-    Verdict otherwise;         // Answer: what it is when the error may not be sent
+    Verdict otherwise;  // Answer: what it is when the error may not be sent
     Stage stage;
     Stage after;
     WorkerId owner;

@@ -25,7 +25,8 @@ void checksum_outer(rte_mbuf* m) noexcept
     }
     auto& udp = header_at<wire::UdpHeader>(m, sizeof(wire::Ipv6Header));
     udp.checksum = {};
-    udp.checksum.set(pseudo_sum(ipv6(m), wire::Protocol::Udp, udp.length).add(data(m).subspan(sizeof(wire::Ipv6Header))));
+    udp.checksum.set(
+        pseudo_sum(ipv6(m), wire::Protocol::Udp, udp.length).add(data(m).subspan(sizeof(wire::Ipv6Header))));
     if (udp.checksum.is_zero()) udp.checksum.set_host(0xffff);  // RFC 8200 8.1: zero is not a checksum
 }
 

@@ -17,7 +17,9 @@ void put_vlan(rte_mbuf* m, wire::EthernetHeader& frame, std::uint16_t vlan) noex
 
 void rewrite(Context& ctx, Burst& burst) noexcept
 {
-    InterfaceId interface{kNoInterface};
+    InterfaceId interface {
+        kNoInterface
+    };
     std::uint64_t packets = 0, octets = 0;
     const auto count = [&] {
         if (packets == 0) return;

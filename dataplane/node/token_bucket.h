@@ -12,8 +12,7 @@ class TokenBucket {
 public:
     constexpr TokenBucket(std::uint32_t rate, std::uint32_t burst) noexcept
         : cost_(std::chrono::seconds{1} / rate), depth_(cost_ * burst)
-    {
-    }
+    {}
 
     bool take(TimePoint now) noexcept
     {

@@ -60,7 +60,8 @@ struct Checksum {
     // RFC 1624, eqn 3: a 16-bit word under the checksum goes from `before` to `after` (both host order).
     constexpr void update(std::uint16_t before, std::uint16_t after) noexcept
     {
-        std::uint32_t v = static_cast<std::uint16_t>(~host()) + static_cast<std::uint32_t>(static_cast<std::uint16_t>(~before)) + after;
+        std::uint32_t v = static_cast<std::uint16_t>(~host()) +
+                          static_cast<std::uint32_t>(static_cast<std::uint16_t>(~before)) + after;
         v = (v & 0xffff) + (v >> 16);
         v = (v & 0xffff) + (v >> 16);
         set_host(static_cast<std::uint16_t>(~v));

@@ -47,8 +47,8 @@ static_assert(sizeof(IcmpHeader) == 8);
 namespace icmp4 {
 inline constexpr std::uint8_t kEchoReply = 0, kUnreachable = 3, kSourceQuench = 4, kRedirect = 5, kEcho = 8,
                               kTimeExceeded = 11, kParameterProblem = 12;
-inline constexpr std::uint8_t kNetUnreachable = 0, kHostUnreachable = 1, kProtocolUnreachable = 2,
-                              kPortUnreachable = 3, kFragmentationNeeded = 4, kProhibited = 13;
+inline constexpr std::uint8_t kNetUnreachable = 0, kHostUnreachable = 1, kProtocolUnreachable = 2, kPortUnreachable = 3,
+                              kFragmentationNeeded = 4, kProhibited = 13;
 }  // namespace icmp4
 
 namespace icmp6 {

@@ -1,0 +1,324 @@
+#include "dataplane/worker.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "crypto/secret.h"
+#include "dataplane/io/thread.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <algorithm>
+
+namespace culvert::dataplane {
+
+using node::kBurstMax;
+
+namespace {
+
+constexpr unsigned kInbox = 1024;
+constexpr std::size_t kCommandsARound = 64;
+constexpr std::size_t kInjectsARound = 32;
+
+rte_ring* make_inbox(const std::string& name)
+{
+    rte_ring* ring = rte_ring_create(name.c_str(), kInbox, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+    CULVERT_CHECK(ring != nullptr);
+    return ring;
+}
+
+}  // namespace
+
+Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables,
+               rte_mempool* pool, std::span<api::PeerActivity> activity, node::OwnerHints& hints)
+    : options_(options),
+      name_(name),
+      peers_(aead_, activity),
+      holds_(options.max_held),
+      context_{.tables = tables,
+               .counters = counters_,
+               .peers = peers_,
+               .holds = holds_,
+               .link = link_,
+               .hints = hints,
+               .pool = pool,
+               .self = options.id,
+               .workers = options.workers,
+               .hash_seed = options.hash_seed},
+      pipeline_(context_, *this),
+      idle_(link_.worker_wake, {.busy = options.busy}),
+      reader_(rcu.register_reader()),
+      inbox_(make_inbox(name + "-inbox"))
+{
+    context_.next_fragment_id = static_cast<std::uint32_t>(mix(options.hash_seed + index(options.id)));
+}
+
+Worker::~Worker()
+{
+    stop();
+    rte_ring_free(inbox_);
+}
+
+void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
+{
+    host_link_ = &host_link;
+    all_.assign(all.begin(), all.end());
+    thread_ = std::thread{[this] { main(); }};
+}
+
+void Worker::stop()
+{
+    if (!thread_.joinable()) return;
+    stopping_.store(true, std::memory_order_release);
+    link_.worker_wake.signal();
+    thread_.join();
+}
+
+void Worker::set_ports(std::shared_ptr<const PortList> ports)
+{
+    wanted_.store(ports.get(), std::memory_order_release);
+    link_.worker_wake.signal();
+    while (adopted_.load(std::memory_order_acquire) != ports.get()) std::this_thread::sleep_for(20us);
+    ports_ = std::move(ports);
+}
+
+api::WorkerRuntime Worker::runtime() const noexcept
+{
+    return {.id = options_.id,
+            .cpu = options_.cpu ? static_cast<int>(*options_.cpu) : -1,
+            .polls = polls_.read(),
+            .busy_polls = busy_polls_.read(),
+            .sleeps = sleeps_.read(),
+            .packets = packets_.read(),
+            .cycles_busy = cycles_busy_.read(),
+            .longest_poll_gap = Duration{longest_gap_.load(std::memory_order_relaxed)}};
+}
+
+void Worker::main()
+{
+    io::name_thread(name_);
+    io::exact_timers();
+    if (options_.cpu) {
+        if (const auto pinned = io::pin_thread(*options_.cpu); !pinned) log::warning("worker", "{}", pinned.error());
+    }
+    const io::LcoreRegistration registration;
+    reader_.online();
+
+    TimePoint last = clock_.now();
+    while (!stopping_.load(std::memory_order_acquire)) {
+        const auto began = io::TscClock::read_tsc();
+        context_.now = clock_.now();
+        const auto gap = (context_.now - last).count();
+        if (gap > longest_gap_.load(std::memory_order_relaxed)) longest_gap_.store(gap, std::memory_order_relaxed);
+
+        const bool found = round();
+        reader_.quiescent();
+        polls_.add(1);
+        if (found) {
+            busy_polls_.add(1);
+            packets_.add(round_packets_);
+            cycles_busy_.add(io::TscClock::read_tsc() - began);
+        }
+        last = context_.now;
+        if (idle_.after_round(found, context_.now, next_deadline(), *this)) {
+            sleeps_.add(1);
+            last = clock_.now();
+        }
+    }
+
+    pipeline_.shut_down();
+    for (auto& queue : transmit_) queue.reset();
+    for (const auto& q : queues_) idle_.remove_queue(q.port->wait_fds(q.queue));
+    queues_.clear();
+    void* m;
+    while (rte_ring_sc_dequeue(inbox_, &m) == 0) {
+        counters_.verdict(api::Verdict::DropShutdown);
+        rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
+    }
+    reader_.offline();
+}
+
+bool Worker::round() noexcept
+{
+    round_packets_ = 0;
+    if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) adopt_ports();
+
+    bool found = poll_control();
+    found |= poll_workers();
+    found |= poll_host();
+    found |= poll_ports();
+    pipeline_.settle();
+    if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
+    if (context_.now >= next_link_poll_) poll_links();
+    if (waiting_frames_ != 0) {
+        waiting_frames_ = 0;
+        for (auto& queue : transmit_) {
+            if (!queue) continue;
+            queue->flush();
+            waiting_frames_ += queue->empty() ? 0 : 1;
+        }
+        found = true;
+    }
+    if (std::exchange(context_.told_control, false)) link_.control_wake.signal();
+    return found;
+}
+
+// Keys are wiped in the ring itself: no copy of them is made on the way.
+bool Worker::poll_control() noexcept
+{
+    bool found = false;
+    for (std::size_t i = 0; i < kCommandsARound; ++i) {
+        const bool took = link_.commands.consume_one([this](api::WorkerCommand& command) {
+            pipeline_.command(command);
+            if (auto* keys = std::get_if<api::InstallKeys>(&command)) {
+                crypto::wipe(keys->sending.data(), keys->sending.size());
+                crypto::wipe(keys->receiving.data(), keys->receiving.size());
+            }
+        });
+        if (!took) break;
+        found = true;
+    }
+    for (std::size_t i = 0; i < kInjectsARound; ++i) {
+        if (!link_.injects.consume_one([this](const api::Inject& inject) { pipeline_.inject(inject); })) break;
+        found = true;
+        ++round_packets_;
+    }
+    return found;
+}
+
+bool Worker::poll_workers() noexcept
+{
+    if (options_.workers == 1) return false;
+    std::array<rte_mbuf*, kBurstMax> packets;
+    const auto n = rte_ring_sc_dequeue_burst(inbox_, reinterpret_cast<void**>(packets.data()), kBurstMax, nullptr);
+    if (n == 0) return false;
+    pipeline_.handed_over(std::span{packets}.first(n));
+    round_packets_ += n;
+    return true;
+}
+
+bool Worker::poll_host() noexcept
+{
+    std::array<rte_mbuf*, kBurstMax> packets;
+    const auto n = host_link_->receive(options_.id, packets);
+    if (n == 0) return false;
+    for (auto* m : std::span{packets}.first(n)) node::begin(m, context_.now).vrf = io::host_vrf(*m);
+    pipeline_.from_host(std::span{packets}.first(n));
+    round_packets_ += n;
+    return true;
+}
+
+bool Worker::poll_ports() noexcept
+{
+    std::array<rte_mbuf*, kBurstMax> frames;
+    bool found = false;
+    for (const auto& q : queues_) {
+        const auto n = q.port->rx_burst(q.queue, frames.data(), kBurstMax);
+        if (n == 0) continue;
+        found = true;
+        round_packets_ += n;
+        pipeline_.frames(q.id, std::span{frames}.first(n));
+    }
+    return found;
+}
+
+void Worker::poll_links() noexcept
+{
+    for (auto& link : links_) {
+        const bool up = link.port->link_up();
+        if (up == link.up) continue;
+        link.up = up;
+        context_.raise(api::LinkChanged{link.id, up});
+    }
+    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+}
+
+// Queue q of a port belongs to worker q modulo the number of workers; it sends by the queue with its own number, or
+// hands over to a worker that has one.
+void Worker::adopt_ports()
+{
+    const auto* ports = wanted_.load(std::memory_order_acquire);
+    const auto has = [&](const io::Port* p) {
+        return ports && std::find(ports->begin(), ports->end(), p) != ports->end();
+    };
+
+    std::erase_if(queues_, [&](const Queue& q) {
+        if (has(q.port)) return false;
+        idle_.remove_queue(q.port->wait_fds(q.queue));
+        transmit_[index(q.id)].reset();
+        return true;
+    });
+    std::erase_if(links_, [&](const Link& l) { return !has(l.port); });
+    std::array<bool, io::kMaxPorts> open{};
+    if (ports != nullptr) {
+        for (auto* port : *ports) {
+            const auto info = port->info();
+            const auto at = index(info.id);
+            open[at] = true;
+            const bool known =
+                std::any_of(queues_.begin(), queues_.end(), [&](const Queue& q) { return q.port == port; }) ||
+                transmit_[at] != nullptr;
+            if (known) continue;
+            const auto self = index(options_.id);
+            transmitter_[at] = static_cast<std::uint8_t>(self % info.queues);
+            if (transmitter_[at] == self)
+                transmit_[at] = std::make_unique<TransmitQueue>(*port, static_cast<std::uint16_t>(self), counters_);
+            for (std::uint16_t q = 0; q < info.queues; ++q) {
+                if (q % options_.workers != self) continue;
+                queues_.push_back({port, info.id, q});
+                idle_.add_queue(port->wait_fds(q));
+            }
+            if (self == 0) links_.push_back({port, info.id, info.link_up});
+        }
+    }
+    for (std::size_t at = 0; at < open.size(); ++at)
+        if (!open[at]) transmit_[at].reset();
+    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+    adopted_.store(ports, std::memory_order_release);
+}
+
+TimePoint Worker::next_deadline() const noexcept { return std::min(pipeline_.next_deadline(), next_link_poll_); }
+
+std::size_t Worker::transmit(PortId port, bool control, std::span<rte_mbuf* const> frames) noexcept
+{
+    if (index(port) >= io::kMaxPorts || !transmit_[index(port)]) return 0;
+    auto& queue = *transmit_[index(port)];
+    const auto taken = queue.send(control, frames);
+    if (!queue.empty()) waiting_frames_ = 1;
+    return taken;
+}
+
+std::size_t Worker::to_host(VrfId vrf, std::span<rte_mbuf* const> packets) noexcept
+{
+    return host_link_->send(options_.id, vrf, packets);
+}
+
+std::size_t Worker::hand_over(WorkerId worker, std::span<rte_mbuf* const> packets) noexcept
+{
+    auto& other = *all_[index(worker)];
+    const auto n = rte_ring_enqueue_burst(other.inbox_, reinterpret_cast<void* const*>(packets.data()),
+                                          static_cast<unsigned>(packets.size()), nullptr);
+    other.link_.worker_wake.signal();
+    return n;
+}
+
+WorkerId Worker::transmitter(PortId port, WorkerId self) const noexcept
+{
+    if (options_.workers == 1 || index(port) >= io::kMaxPorts) return self;
+    return WorkerId{transmitter_[index(port)]};
+}
+
+bool Worker::work_waiting() noexcept
+{
+    if (stopping_.load(std::memory_order_acquire)) return true;
+    if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
+    if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
+    if (host_link_->pending(options_.id) || rte_ring_empty(inbox_) == 0) return true;
+    return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
+}
+
+void Worker::going_to_sleep() noexcept { reader_.offline(); }
+
+void Worker::woken() noexcept { reader_.online(); }
+
+}  // namespace culvert::dataplane

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "crypto/aead.h"
+#include "dataplane/api/dataplane.h"
+#include "dataplane/fib/tables.h"
+#include "dataplane/io/clock.h"
+#include "dataplane/io/host_link.h"
+#include "dataplane/io/idle.h"
+#include "dataplane/io/port.h"
+#include "dataplane/pipeline.h"
+#include "dataplane/transmit_queue.h"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+struct rte_ring;
+
+namespace culvert::dataplane {
+
+// The ports that are open. A new list replaces the old one whole; a worker that goes on with the new one holds nothing
+// of the old any more.
+using PortList = std::vector<io::Port*>;
+
+// A thread that polls: its queues of the ports, the host link, its commands and what other workers give it.
+class Worker final : private Outlet, private io::IdleHooks {
+public:
+    struct Options {
+        WorkerId id{};
+        std::uint8_t workers = 1;
+        std::optional<unsigned> cpu;  // floats without
+        bool busy = false;            // never sleeps
+        std::uint64_t hash_seed = 0;
+        std::size_t max_held = 1024;  // packets
+    };
+
+    Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables, rte_mempool* pool,
+           std::span<api::PeerActivity> activity, node::OwnerHints& hints);
+    ~Worker();
+
+    // Control thread, in this order: start, any number of set_ports, stop.
+    void start(io::HostLink& host_link, std::span<Worker* const> all);
+    // Returns when the thread goes by the new list.
+    void set_ports(std::shared_ptr<const PortList> ports);
+    void stop();
+
+    api::WorkerLink& link() noexcept { return link_; }
+    const node::Counters& counters() const noexcept { return counters_; }
+    api::WorkerRuntime runtime() const noexcept;
+
+private:
+    struct Queue {
+        io::Port* port;
+        PortId id;
+        std::uint16_t queue;
+    };
+    static constexpr Duration kLinkPoll = 50ms;
+
+    void main();
+    bool round() noexcept;
+    bool poll_control() noexcept;
+    bool poll_host() noexcept;
+    bool poll_workers() noexcept;
+    bool poll_ports() noexcept;
+    void poll_links() noexcept;
+    void adopt_ports();
+    TimePoint next_deadline() const noexcept;
+
+    std::size_t transmit(PortId port, bool control, std::span<rte_mbuf* const> frames) noexcept override;
+    std::size_t to_host(VrfId vrf, std::span<rte_mbuf* const> packets) noexcept override;
+    std::size_t hand_over(WorkerId worker, std::span<rte_mbuf* const> packets) noexcept override;
+    WorkerId transmitter(PortId port, WorkerId self) const noexcept override;
+    bool work_waiting() noexcept override;
+    void going_to_sleep() noexcept override;
+    void woken() noexcept override;
+
+    Options options_;
+    std::string name_;
+    api::WorkerLink link_;
+    node::Counters counters_;
+    crypto::AeadContext aead_;
+    wg::PeerTable peers_;
+    node::HoldTable holds_;
+    node::Context context_;
+    Pipeline pipeline_;
+    io::TscClock clock_;
+    io::Idle idle_;
+    fib::Rcu::Reader reader_;
+    rte_ring* inbox_;  // from other workers
+    io::HostLink* host_link_ = nullptr;
+    std::vector<Worker*> all_;
+
+    std::vector<Queue> queues_;  // that this worker receives from
+    std::array<std::unique_ptr<TransmitQueue>, io::kMaxPorts> transmit_;
+    std::array<std::uint8_t, io::kMaxPorts> transmitter_{};
+    struct Link {
+        io::Port* port;
+        PortId id;
+        bool up;
+    };
+    std::vector<Link> links_;  // whose state this worker watches
+    TimePoint next_link_poll_ = kNever;
+    std::size_t waiting_frames_ = 0;  // transmit queues that are not empty
+
+    std::shared_ptr<const PortList> ports_;  // control's
+    std::atomic<const PortList*> wanted_{nullptr};
+    std::atomic<const PortList*> adopted_{nullptr};
+    std::atomic<bool> stopping_{false};
+
+    node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
+    std::atomic<std::int64_t> longest_gap_{0};
+    std::size_t round_packets_ = 0;
+    std::thread thread_;
+};
+
+}  // namespace culvert::dataplane
