@@ -34,7 +34,7 @@ public:
     void hmac(Bytes key, std::initializer_list<Bytes> parts, std::span<std::uint8_t, 32> out) noexcept;
 
     // HKDF (RFC 5869) with no info, as Noise section 4.3 writes it. An output may be `key`'s own memory.
-    void kdf(Bytes key, Bytes input, std::span<Secret<32>* const> outputs) noexcept;
+    void kdf(Bytes key, Bytes input, std::initializer_list<Secret<32>*> outputs) noexcept;
 
 private:
     struct Free {

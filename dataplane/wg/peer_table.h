@@ -43,8 +43,8 @@ struct SealJob {
     PeerId peer{kNoPeer};
     std::uint8_t* data = nullptr;  // the inner packet; kDataHeader octets before it and kMaxPadding + kDataTrailer
                                    // after its end are ours to write
-    std::uint32_t length = 0;  // octets of inner packet; 0 is a keepalive
-    std::uint16_t mtu = 0;     // padding never makes an inner packet longer than this; 0: no limit
+    std::uint32_t length = 0;      // octets of inner packet; 0 is a keepalive
+    std::uint16_t mtu = 0;         // padding never makes an inner packet longer than this; 0: no limit
 
     // Forward: the UDP payload is at data - kDataHeader, `sealed_length` octets, to be sent to `to`.
     // HoldHandshake: no key yet, nothing was written; keep the packet until the peer is in take_ready().
