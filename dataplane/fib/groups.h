@@ -1,0 +1,85 @@
+#pragma once
+
+#include "base/ids.h"
+#include "dataplane/fib/id_table.h"
+#include "dataplane/fib/nexthops.h"
+#include "dataplane/fib/rcu.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace culvert::fib {
+
+// Where a packet goes: the outcome of GroupTable::pick.
+struct Path {
+    enum class Miss : std::uint8_t {
+        None,
+        Gone,     // the group does not exist (any more)
+        Down,     // every path is down, backups included
+        TooDeep,  // more than three `via` groups in a row
+    };
+    const Nexthop* nexthop = nullptr;  // null: see miss. Valid until the reader's next quiescent state
+    const Nexthop* via = nullptr;      // the last Via that was walked over: `via->vrf` is the egress VRF
+    Miss miss = Miss::Gone;
+
+    explicit operator bool() const noexcept { return nexthop != nullptr; }
+};
+
+struct GroupMember {
+    NexthopId nexthop{};
+    std::uint16_t weight = 1;
+    friend bool operator==(const GroupMember&, const GroupMember&) = default;
+};
+
+// Groups of next hops that share traffic. A group is a power-of-two table of buckets, 64 and more for each member, so
+// that shares are within 2 % of the weights; a flow's hash picks a bucket, a bucket names a member.
+// Resilient: when a member goes only its buckets move; when one comes it takes its share and no more.
+class GroupTable {
+public:
+    static constexpr std::size_t kMaxGroups = 1 << 22;
+    static constexpr std::size_t kMaxMembers = 64;
+    static constexpr unsigned kMaxVia = 3;
+
+    GroupTable(const NexthopTable& nexthops, Reclaimer& reclaimer)
+        : nexthops_(nexthops), groups_(kMaxGroups), reclaimer_(reclaimer)
+    {}
+    ~GroupTable();
+
+    // ---- readers
+    bool exists(GroupId id) const noexcept
+    {
+        return index(id) < kMaxGroups && groups_[index(id)].load(std::memory_order_acquire);
+    }
+    // The live next hop of a flow. If its bucket's member is down, another live member is taken, always the same one
+    // for the same flow and state; if all are, the backup group; inner groups (`via`) before outer backups.
+    Path pick(GroupId id, std::uint32_t flow_hash) const noexcept;
+
+    // ---- the writer
+    // 1..kMaxMembers members, each named once, weights >= 1. False: id or members out of range.
+    bool set(GroupId id, std::span<const GroupMember> members, GroupId backup);
+    bool erase(GroupId id);
+    // Of a group: its members as they were set, and each bucket's place in them. Empty when there is none.
+    std::vector<GroupMember> members(GroupId id) const;
+    std::vector<std::uint8_t> buckets(GroupId id) const;
+    std::size_t size() const noexcept { return size_; }
+    std::size_t bytes() const noexcept { return bytes_; }
+
+private:
+    struct Group;
+
+    Path pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
+    Path take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
+    void retire(const Group* g);
+
+    const NexthopTable& nexthops_;
+    IdTable<std::atomic<const Group*>> groups_;
+    Reclaimer& reclaimer_;
+    std::size_t end_ = 0;  // one past the highest id ever used
+    std::size_t size_ = 0;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace culvert::fib

@@ -1,0 +1,189 @@
+#pragma once
+
+#include "base/ids.h"
+#include "base/ip.h"
+#include "dataplane/api/fib_update.h"
+#include "dataplane/fib/groups.h"
+#include "dataplane/fib/id_table.h"
+#include "dataplane/fib/lpm4.h"
+#include "dataplane/fib/lpm6.h"
+#include "dataplane/fib/nexthops.h"
+#include "dataplane/fib/prefix_set.h"
+#include "dataplane/fib/rcu.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace culvert::fib {
+
+// A VRF's forwarding tables. Leaves are GroupIds for GroupTable::pick.
+struct Vrf {
+    Vrf(VrfId id, TriePool& pool4, TriePool& pool6) : id(id), lpm4(pool4), lpm6(pool6) {}
+
+    VrfId id;
+    Lpm4 lpm4;
+    Lpm6 lpm6;
+};
+
+using Interface = api::SetInterface;
+
+// A WireGuard interface. Leaves of the tries are PeerIds: cryptokey routing on the way out.
+struct Wireguard {
+    InterfaceId interface {};
+    VrfId outer_vrf{};
+    std::uint16_t listen_port = 0;
+    IpAddress source{};  // unspecified: any local address of the outer VRF
+    const Lpm4* allowed4 = nullptr;
+    const Lpm6* allowed6 = nullptr;
+};
+
+struct Peer {
+    PeerId id{};
+    InterfaceId interface {};
+    Endpoint endpoint{};  // as configured; port 0: none
+    const PrefixSet* sources = nullptr;
+};
+
+// All that workers look things up in. Every const method is for readers: noexcept, without locks, O(1) or a trie walk;
+// a pointer is good until the reader's next quiescent state (Rcu::Reader), never longer, and null says "no such thing".
+// What is not const belongs to the fib-writer (FibWriter), except set_host_link.
+class Tables {
+public:
+    static constexpr std::size_t kMaxPeers = 1 << 20;
+
+    explicit Tables(Rcu& rcu);
+    // No reader may be online any more.
+    ~Tables();
+    Tables(const Tables&) = delete;
+    Tables& operator=(const Tables&) = delete;
+
+    // ---- readers
+    const Vrf* vrf(VrfId id) const noexcept { return get(vrfs_, index(id)); }
+    const Interface* interface(InterfaceId id) const noexcept { return get(interfaces_, index(id)); }
+    // The interface of frames that come in by `port` with VLAN id `vlan` (0: untagged), or kNoInterface.
+    InterfaceId interface_of(PortId port, std::uint16_t vlan) const noexcept
+    {
+        const auto* map = ports_[index(port)].load(std::memory_order_acquire);
+        return map && vlan < kVlans ? map->interface[vlan].load(std::memory_order_relaxed) : kNoInterface;
+    }
+    const Wireguard* wireguard(InterfaceId id) const noexcept { return get(wireguards_, index(id)); }
+    // The WireGuard interface that takes a UDP datagram to `port` of the local address `to` of `outer_vrf`, or
+    // kNoInterface.
+    InterfaceId wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAddress& to) const noexcept;
+    // The peer whose allowed-ips hold the destination, or kNoPeer.
+    PeerId allowed_peer(InterfaceId id, std::uint32_t destination4) const noexcept
+    {
+        const auto* w = wireguard(id);
+        return w ? w->allowed4->lookup(destination4).peer() : kNoPeer;
+    }
+    PeerId allowed_peer(InterfaceId id, const Ipv6Address& destination) const noexcept
+    {
+        const auto* w = wireguard(id);
+        return w ? w->allowed6->lookup(destination).peer() : kNoPeer;
+    }
+    const Peer* peer(PeerId id) const noexcept { return index(id) < kMaxPeers ? get(peers_, index(id)) : nullptr; }
+    // May a packet out of this peer's tunnel have this inner source address? False for an unknown peer.
+    bool source_allowed(PeerId id, std::uint32_t source4) const noexcept
+    {
+        const auto* p = peer(id);
+        return p && p->sources->contains(source4);
+    }
+    bool source_allowed(PeerId id, const Ipv6Address& source) const noexcept
+    {
+        const auto* p = peer(id);
+        return p && p->sources->contains(source);
+    }
+    bool host_link(VrfId id) const noexcept { return host_links_[index(id)].load(std::memory_order_acquire); }
+
+    const NexthopTable& nexthops() const noexcept { return nexthops_; }
+    const GroupTable& groups() const noexcept { return groups_; }
+    Path pick(GroupId group, std::uint32_t flow_hash) const noexcept { return groups_.pick(group, flow_hash); }
+
+    // Any thread.
+    void set_host_link(VrfId id, bool present) noexcept
+    {
+        host_links_[index(id)].store(present, std::memory_order_release);
+    }
+
+    // ---- the writer. False: the update names something unknown or out of range, and nothing was done.
+    enum class Change : std::uint8_t {
+        Done,
+        Unknown,  // the interface or peer does not exist
+        Absent,   // a deletion of what is not there
+        Full,
+    };
+    NexthopTable& nexthops() noexcept { return nexthops_; }
+    GroupTable& groups() noexcept { return groups_; }
+    Reclaimer& reclaimer() noexcept { return reclaimer_; }
+    Vrf* edit_vrf(VrfId id) noexcept { return vrfs_[index(id)].load(std::memory_order_relaxed); }
+    bool set_vrf(VrfId id);
+    bool delete_vrf(VrfId id);
+    bool set_interface(const api::SetInterface& update);
+    bool delete_interface(InterfaceId id);
+    bool set_wireguard(const api::SetWireguard& update);
+    Change set_allowed_ip(const api::SetAllowedIp& update);
+    Change delete_allowed_ip(const api::DeleteAllowedIp& update);
+    bool set_peer(const api::SetPeer& update);
+    bool delete_peer(PeerId id);
+    Change add_peer_source(const api::AddPeerSource& update);
+    Change delete_peer_source(const api::DeletePeerSource& update);
+
+    struct ArenaUse {
+        std::string name;
+        std::size_t used;  // octets
+        std::size_t reserved;
+    };
+    // Asked for by the writer or under its lock (FibWriter::memory).
+    std::vector<ArenaUse> memory() const;
+
+private:
+    static constexpr std::size_t kVlans = 4096;
+    static constexpr std::size_t kIds16 = 1 << 16;
+    struct PortMap {
+        std::array<std::atomic<InterfaceId>, kVlans> interface;
+    };
+    // The UDP ports of one outer VRF's WireGuard interfaces, by port.
+    struct Listeners;
+    struct Allowed;
+
+    template <class T>
+    static T* get(const IdTable<std::atomic<T*>>& table, std::size_t i) noexcept
+    {
+        return table[i].load(std::memory_order_acquire);
+    }
+    template <class T>
+    void replace(IdTable<std::atomic<T*>>& table, std::size_t i, T* next)
+    {
+        reclaimer_.retire(std::unique_ptr<T>(table[i].exchange(next, std::memory_order_acq_rel)));
+    }
+    void map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to);
+    void publish_listeners(VrfId outer_vrf);
+
+    Reclaimer reclaimer_;
+    TriePool pool4_;
+    TriePool pool6_;
+    NexthopTable nexthops_;
+    GroupTable groups_;
+    IdTable<std::atomic<Vrf*>> vrfs_;
+    IdTable<std::atomic<const Interface*>> interfaces_;
+    IdTable<std::atomic<PortMap*>> ports_;
+    IdTable<std::atomic<const Wireguard*>> wireguards_;
+    IdTable<std::atomic<const Listeners*>> listeners_;
+    IdTable<std::atomic<const Peer*>> peers_;
+    IdTable<std::atomic<bool>> host_links_;
+    // The writer's: which places are taken, and what is edited in place.
+    std::set<VrfId> vrf_ids_;
+    std::set<InterfaceId> interface_ids_;
+    std::set<PortId> port_ids_;
+    std::set<VrfId> listening_vrfs_;
+    std::unordered_map<InterfaceId, std::unique_ptr<Allowed>> allowed_;
+    std::unordered_map<PeerId, std::unique_ptr<PrefixSet>> sources_;
+};
+
+}  // namespace culvert::fib
