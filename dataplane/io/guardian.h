@@ -41,6 +41,8 @@ public:
 private:
     Guardian(int pid, int socket) : pid_(pid), socket_(socket) {}
 
+    Result<void, std::string> ask(int order, const std::string& device, std::uint16_t mtu, bool force);
+
     int pid_;
     int socket_;
     std::mutex mutex_;

@@ -60,7 +60,7 @@ private:
 
     void run();
     bool write_round();
-    bool read_tun(Tun& tun);
+    void read_tun(Tun& tun);
     void steer(rte_mbuf* packet);
 
     rte_mempool* pool_;

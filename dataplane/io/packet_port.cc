@@ -1,0 +1,462 @@
+#include "dataplane/io/packet_port.h"
+
+#include "base/log.h"
+#include "dataplane/io/packet_pool.h"
+#include "dataplane/io/silence.h"
+
+#include <fmt/format.h>
+#include <rte_mbuf.h>
+
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace culvert::io {
+namespace {
+
+constexpr unsigned kRxSlots = 32;  // frames a recvmmsg
+constexpr unsigned kTxSlots = 32;
+constexpr std::size_t kSpill = 65536 + 64;  // the part of a large segment that its mbuf has no room for
+constexpr int kSocketBuffer = 8 << 20;
+constexpr std::uint16_t kVlan = 0x8100;
+constexpr int kIgnoreOutgoing = 23;  // PACKET_IGNORE_OUTGOING, Linux 4.20
+
+using AuxControl = std::array<char, CMSG_SPACE(sizeof(tpacket_auxdata))>;
+
+template <class T>
+int set_option(int fd, int level, int name, const T& value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : errno;
+}
+
+// One writer: the queue's thread.
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept
+{
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// What one thread needs of the port, in its own cache lines.
+class alignas(64) PacketPort::Queue {
+public:
+    Queue(rte_mempool* pool, std::uint16_t port) : pool_(pool), port_(port)
+    {
+        spill_.resize(kRxSlots);
+        for (unsigned i = 0; i < kRxSlots; ++i) {
+            spill_[i] = std::make_unique_for_overwrite<std::uint8_t[]>(kSpill);
+            rx_iov_[i] = {{{&rx_vnet_[i], sizeof rx_vnet_[i]}, {nullptr, kRoom}, {spill_[i].get(), kSpill}}};
+            rx_messages_[i].msg_hdr.msg_iov = rx_iov_[i].data();
+            rx_messages_[i].msg_hdr.msg_iovlen = rx_iov_[i].size();
+            rx_messages_[i].msg_hdr.msg_control = rx_control_[i].data();
+        }
+    }
+    ~Queue()
+    {
+        if (rx_ >= 0) close(rx_);
+        if (tx_ >= 0) close(tx_);
+        for (unsigned i = 0; i < kRxSlots; ++i) rte_pktmbuf_free(slots_[i]);
+    }
+    Queue(const Queue&) = delete;
+    Queue& operator=(const Queue&) = delete;
+
+    // `fanout`: the group to join; 0 makes one. None when there is only one queue.
+    int open(int ifindex, bool shared, std::uint16_t& fanout);
+
+    std::uint16_t receive(rte_mbuf** frames, std::uint16_t max) noexcept;
+    std::uint16_t transmit(rte_mbuf** frames, std::uint16_t count) noexcept;
+    bool pending() const noexcept { return next_ < filled_; }
+    const int& rx_fd() const noexcept { return rx_; }
+    // Frames that the kernel dropped because we didn't fetch them. Any thread.
+    std::uint64_t missed() noexcept
+    {
+        tpacket_stats stats{};
+        socklen_t size = sizeof stats;
+        // Reading them sets them to zero.
+        if (getsockopt(rx_, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0)
+            missed_.fetch_add(stats.tp_drops, std::memory_order_relaxed);
+        return missed_.load(std::memory_order_relaxed);
+    }
+
+    std::atomic<std::uint64_t> rx_packets{0}, rx_octets{0}, rx_dropped{0}, rx_errors{0};
+    std::atomic<std::uint64_t> tx_packets{0}, tx_octets{0}, tx_dropped{0};
+
+private:
+    // Room for a frame in an mbuf of ours, behind kHeadroom and before kTailroom.
+    static constexpr std::size_t kRoom = kDataRoom - kHeadroom - kTailroom;
+
+    unsigned fill() noexcept;
+    rte_mbuf* finish(unsigned slot) noexcept;
+    unsigned cut(rte_mbuf** frames, unsigned max) noexcept;
+    static bool restore_tag(rte_mbuf& m, const msghdr& message) noexcept;
+
+    rte_mempool* pool_;
+    std::uint16_t port_;
+    int rx_ = -1;
+    int tx_ = -1;
+    std::atomic<std::uint64_t> missed_{0};
+
+    // The frames of the last recvmmsg: [next_, filled_) are still to be handed out.
+    unsigned next_ = 0, filled_ = 0;
+    std::optional<Segmenter> segmenter_;  // of slot next_
+    std::array<rte_mbuf*, kRxSlots> slots_{};
+    std::array<VnetHeader, kRxSlots> rx_vnet_{};
+    std::array<std::array<iovec, 3>, kRxSlots> rx_iov_{};
+    std::array<mmsghdr, kRxSlots> rx_messages_{};
+    std::array<AuxControl, kRxSlots> rx_control_{};
+    std::vector<std::unique_ptr<std::uint8_t[]>> spill_;
+};
+
+int PacketPort::Queue::open(int ifindex, bool shared, std::uint16_t& fanout)
+{
+    // Protocol 0: hears nothing until bind names one, when everything is set.
+    rx_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    tx_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (rx_ < 0 || tx_ < 0) return errno;
+
+    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it the kernel's limit has to do.
+    if (set_option(rx_, SOL_SOCKET, SO_RCVBUFFORCE, kSocketBuffer) != 0)
+        set_option(rx_, SOL_SOCKET, SO_RCVBUF, kSocketBuffer);
+    if (set_option(tx_, SOL_SOCKET, SO_SNDBUFFORCE, kSocketBuffer) != 0)
+        set_option(tx_, SOL_SOCKET, SO_SNDBUF, kSocketBuffer);
+
+    const int one = 1;
+    for (const int name : {PACKET_VNET_HDR, PACKET_AUXDATA, kIgnoreOutgoing})
+        if (const int e = set_option(rx_, SOL_PACKET, name, one); e != 0) return e;
+    // Multicast of every group (neighbour discovery, RFC 4861) past the NIC's filter, for as long as the socket lives.
+    packet_mreq all{};
+    all.mr_ifindex = ifindex;
+    all.mr_type = PACKET_MR_ALLMULTI;
+    if (const int e = set_option(rx_, SOL_PACKET, PACKET_ADD_MEMBERSHIP, all); e != 0) return e;
+
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_ifindex = ifindex;
+    address.sll_protocol = htons(ETH_P_ALL);
+    if (bind(rx_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return errno;
+    if (shared) {
+        // By flow, and never with PACKET_FANOUT_FLAG_DEFRAG. The kernel picks a group nobody has: two routers in one
+        // network namespace must not meet in one.
+        const int type = PACKET_FANOUT_HASH | (fanout == 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
+        const int group = fanout | type << 16;
+        if (const int e = set_option(rx_, SOL_PACKET, PACKET_FANOUT, group); e != 0) return e;
+        int made = 0;
+        socklen_t size = sizeof made;
+        if (getsockopt(rx_, SOL_PACKET, PACKET_FANOUT, &made, &size) != 0) return errno;
+        fanout = static_cast<std::uint16_t>(made & 0xffff);
+    }
+
+    set_option(tx_, SOL_PACKET, PACKET_QDISC_BYPASS, one);  // a gain, not a need
+    if (const int e = set_option(tx_, SOL_SOCKET, SO_MARK, kOwnMark); e != 0) return e;
+    address.sll_protocol = 0;
+    if (bind(tx_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return errno;
+    return 0;
+}
+
+// The kernel strips a frame's outer VLAN tag into its own metadata; it goes back between the addresses and the type.
+bool PacketPort::Queue::restore_tag(rte_mbuf& m, const msghdr& message) noexcept
+{
+    for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c;
+         c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
+        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
+        tpacket_auxdata aux;
+        std::memcpy(&aux, CMSG_DATA(c), sizeof aux);
+        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0) return false;
+        const std::uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : kVlan;
+        auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&m, 4));
+        if (!frame) return false;
+        std::memmove(frame, frame + 4, 12);
+        const std::uint16_t tag[2] = {htons(type), htons(aux.tp_vlan_tci)};
+        std::memcpy(frame + 12, tag, sizeof tag);
+        return true;
+    }
+    return false;
+}
+
+// Gets the next frames from the kernel. Zero: nothing there, or no buffer.
+unsigned PacketPort::Queue::fill() noexcept
+{
+    // Slots that were handed out as they came need a new mbuf.
+    unsigned ready = 0;
+    for (; ready < kRxSlots; ++ready) {
+        if (!slots_[ready]) {
+            slots_[ready] = rte_pktmbuf_alloc(pool_);
+            if (!slots_[ready]) break;
+            slots_[ready]->data_off = kHeadroom;
+            rx_iov_[ready][1].iov_base = rte_pktmbuf_mtod(slots_[ready], void*);
+        }
+        rx_messages_[ready].msg_hdr.msg_controllen = sizeof(AuxControl);
+    }
+    next_ = filled_ = 0;
+    if (ready == 0) return 0;
+
+    for (int tries = 0; tries < 8; ++tries) {
+        const int n = recvmmsg(rx_, rx_messages_.data(), ready, MSG_DONTWAIT, nullptr);
+        if (n > 0) {
+            filled_ = static_cast<unsigned>(n);
+            return filled_;
+        }
+        if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+        // An error of one frame: a kind of large segment that virtio headers can't describe (EINVAL). The kernel has
+        // let it go. Or the state of the device (ENETDOWN), told once.
+        if (errno == EINVAL) add(rx_errors, 1);
+    }
+    return 0;
+}
+
+// The frame of a slot as it came, or null when it can't be passed on; the mbuf isn't the slot's any more.
+rte_mbuf* PacketPort::Queue::finish(unsigned slot) noexcept
+{
+    const std::size_t received = rx_messages_[slot].msg_len;
+    rte_mbuf* const m = slots_[slot];
+    const std::size_t length = received - sizeof(VnetHeader);
+    if (received < sizeof(VnetHeader) + ETH_HLEN) {
+        add(rx_errors, 1);
+        return nullptr;
+    }
+    if (length > kRoom) {
+        add(rx_dropped, 1);
+        return nullptr;
+    }
+    m->data_len = static_cast<std::uint16_t>(length);
+    m->pkt_len = static_cast<std::uint32_t>(length);
+    m->port = port_;
+    const VnetHeader& vnet = rx_vnet_[slot];
+    if ((vnet.flags & kVnetNeedsChecksum) != 0 &&
+        !complete_checksum({rte_pktmbuf_mtod(m, std::uint8_t*), length}, vnet.csum_start, vnet.csum_offset)) {
+        add(rx_errors, 1);
+        return nullptr;
+    }
+    restore_tag(*m, rx_messages_[slot].msg_hdr);
+    slots_[slot] = nullptr;
+    return m;
+}
+
+// Frames out of the large segment of slot next_.
+unsigned PacketPort::Queue::cut(rte_mbuf** frames, unsigned max) noexcept
+{
+    unsigned n = 0;
+    while (n < max && !segmenter_->done()) {
+        const std::size_t size = segmenter_->next_size();
+        rte_mbuf* const m = size <= kRoom ? rte_pktmbuf_alloc(pool_) : nullptr;
+        if (!m) {
+            // The rest of the segment is lost, as a NIC would lose what it has no buffer for.
+            add(rx_dropped, 1);
+            segmenter_.reset();
+            break;
+        }
+        m->data_off = kHeadroom;
+        m->data_len = static_cast<std::uint16_t>(size);
+        m->pkt_len = static_cast<std::uint32_t>(size);
+        m->port = port_;
+        segmenter_->write_next(rte_pktmbuf_mtod(m, std::uint8_t*));
+        restore_tag(*m, rx_messages_[next_].msg_hdr);
+        frames[n++] = m;
+    }
+    return n;
+}
+
+std::uint16_t PacketPort::Queue::receive(rte_mbuf** frames, std::uint16_t max) noexcept
+{
+    unsigned n = 0;
+    std::uint64_t octets = 0;
+    // One system call a burst: what it left is handed out first.
+    if (next_ == filled_ && fill() == 0) return 0;
+    while (n < max && next_ < filled_) {
+        const unsigned before = n;
+        const VnetHeader& vnet = rx_vnet_[next_];
+        if (!segmenter_ && vnet.gso_type != 0) {
+            const msghdr& message = rx_messages_[next_].msg_hdr;
+            const std::size_t received = rx_messages_[next_].msg_len;
+            if (received > sizeof(VnetHeader) && (message.msg_flags & MSG_TRUNC) == 0) {
+                const std::size_t length = received - sizeof(VnetHeader);
+                const std::size_t in_mbuf = std::min(length, kRoom);
+                segmenter_ = Segmenter::make({rte_pktmbuf_mtod(slots_[next_], const std::uint8_t*), in_mbuf},
+                                             {spill_[next_].get(), length - in_mbuf}, vnet);
+            }
+            if (!segmenter_) {
+                add(rx_errors, 1);
+                ++next_;
+                continue;
+            }
+        }
+        if (segmenter_) {
+            n += cut(frames + n, max - n);
+            if (!segmenter_ || segmenter_->done()) {
+                segmenter_.reset();
+                ++next_;
+            }
+        } else {
+            if (rte_mbuf* const m = finish(next_)) frames[n++] = m;
+            ++next_;
+        }
+        for (unsigned i = before; i < n; ++i) octets += frames[i]->pkt_len;
+    }
+    add(rx_packets, n);
+    add(rx_octets, octets);
+    return static_cast<std::uint16_t>(n);
+}
+
+std::uint16_t PacketPort::Queue::transmit(rte_mbuf** frames, std::uint16_t count) noexcept
+{
+    constexpr unsigned kSegments = 4;
+    std::array<mmsghdr, kTxSlots> messages;
+    std::array<std::array<iovec, kSegments>, kTxSlots> iov;
+
+    std::uint16_t done = 0;
+    std::uint64_t sent = 0, octets = 0, dropped = 0;
+    while (done < count) {
+        unsigned n = 0;
+        for (; n < kTxSlots && done + n < count; ++n) {
+            rte_mbuf* const m = frames[done + n];
+            if (m->nb_segs > kSegments && rte_pktmbuf_linearize(m) != 0) break;
+            unsigned segments = 0;
+            for (const rte_mbuf* s = m; s; s = s->next) iov[n][segments++] = {rte_pktmbuf_mtod(s, void*), s->data_len};
+            messages[n] = {};
+            messages[n].msg_hdr.msg_iov = iov[n].data();
+            messages[n].msg_hdr.msg_iovlen = segments;
+        }
+        int accepted = n > 0 ? sendmmsg(tx_, messages.data(), n, MSG_DONTWAIT) : -1;
+        if (accepted < 0) {
+            if (n > 0 && errno == EINTR) continue;
+            if (n > 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+            // The first frame can't be sent: too large for the device, the device is down, its queue full (ENOBUFS).
+            rte_pktmbuf_free(frames[done]);
+            ++done;
+            ++dropped;
+            continue;
+        }
+        for (int i = 0; i < accepted; ++i) octets += frames[done + i]->pkt_len;
+        rte_pktmbuf_free_bulk(frames + done, static_cast<unsigned>(accepted));
+        sent += static_cast<unsigned>(accepted);
+        done = static_cast<std::uint16_t>(done + accepted);
+    }
+    add(tx_packets, sent);
+    add(tx_octets, octets);
+    add(tx_dropped, dropped);
+    return done;
+}
+
+PacketPort::PacketPort(Netdev device, const PortOptions& options)
+    : device_(std::move(device)),
+      name_(device_.name),
+      id_(options.own_id),
+      guardian_(*options.guardian),
+      control_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)),
+      mtu_(static_cast<std::uint16_t>(device_.mtu))
+{}
+
+PacketPort::~PacketPort()
+{
+    queues_.clear();
+    if (control_ >= 0) close(control_);
+    guardian_.release(name_);
+}
+
+Result<void, api::PortError> PacketPort::open_queues(std::uint16_t count, rte_mempool* pool)
+{
+    std::uint16_t fanout = 0;
+    for (std::uint16_t i = 0; i < count; ++i) {
+        auto q = std::make_unique<Queue>(pool, index(id_));
+        if (const int e = q->open(device_.index, count > 1, fanout); e != 0)
+            return Error{
+                api::PortError{fmt::format("{}: packet socket: {}{}", name_, std::strerror(e),
+                                           e == EPERM ? "; culvert needs CAP_NET_RAW and CAP_NET_ADMIN" : "")}};
+        queues_.push_back(std::move(q));
+    }
+    return {};
+}
+
+Result<std::unique_ptr<Port>, api::PortError> PacketPort::open(const api::PortSpec& spec, const PortOptions& options)
+{
+    if (spec.mtu > kLargestMtu)
+        return Error{api::PortError{
+            fmt::format("{}: culvert's packets have at most {} octets, not {}", spec.device, kLargestMtu, spec.mtu)}};
+    if (const auto taken = options.guardian->take({spec.device, spec.mtu, spec.force}); !taken)
+        return Error{api::PortError{taken.error()}};
+    auto device = find_netdev(spec.device);
+    if (!device) {
+        options.guardian->release(spec.device);
+        return Error{api::PortError{device.error()}};
+    }
+    std::unique_ptr<PacketPort> port{new PacketPort{std::move(*device), options}};
+    if (const auto opened = port->open_queues(std::max<std::uint16_t>(options.queues, 1), options.pool); !opened)
+        return Error{opened.error()};
+    log::info("port", "{} ({}) is taken from the kernel: MTU {}, {} queue{}", port->name_, port->device_.driver,
+              port->mtu_.load(), port->queues_.size(), port->queues_.size() == 1 ? "" : "s");
+    return std::unique_ptr<Port>{std::move(port)};
+}
+
+std::uint16_t PacketPort::rx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t max) noexcept
+{
+    return queues_[queue]->receive(frames, max);
+}
+
+std::uint16_t PacketPort::tx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t count) noexcept
+{
+    return queues_[queue]->transmit(frames, count);
+}
+
+std::span<const int> PacketPort::wait_fds(std::uint16_t queue) const noexcept { return {&queues_[queue]->rx_fd(), 1}; }
+
+bool PacketPort::pending(std::uint16_t queue) const noexcept { return queues_[queue]->pending(); }
+
+bool PacketPort::link_up() const noexcept
+{
+    ifreq request{};
+    // By index: the device may have been renamed meanwhile.
+    request.ifr_ifindex = device_.index;
+    if (ioctl(control_, SIOCGIFNAME, &request) != 0) return false;
+    if (ioctl(control_, SIOCGIFFLAGS, &request) != 0) return false;
+    constexpr int kWanted = IFF_UP | IFF_RUNNING;
+    return (request.ifr_flags & kWanted) == kWanted;
+}
+
+api::PortInfo PacketPort::info() const
+{
+    api::PortInfo i;
+    i.id = id_;
+    i.mac = device_.mac;
+    i.mtu = mtu_.load(std::memory_order_relaxed);
+    i.max_mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(device_.max_mtu, kLargestMtu));
+    i.link_up = link_up();
+    i.driver = device_.driver;
+    i.queues = static_cast<std::uint16_t>(queues_.size());
+    return i;
+}
+
+Result<void, api::PortError> PacketPort::set_mtu(std::uint16_t mtu)
+{
+    if (mtu > kLargestMtu)
+        return Error{api::PortError{
+            fmt::format("{}: culvert's packets have at most {} octets, not {}", name_, kLargestMtu, mtu)}};
+    if (const auto done = guardian_.set_mtu(name_, mtu); !done) return Error{api::PortError{done.error()}};
+    mtu_.store(mtu, std::memory_order_relaxed);
+    return {};
+}
+
+api::PortCounters PacketPort::counters() const
+{
+    api::PortCounters c;
+    for (const auto& q : queues_) {
+        c.rx_packets += q->rx_packets.load(std::memory_order_relaxed);
+        c.rx_octets += q->rx_octets.load(std::memory_order_relaxed);
+        c.rx_dropped += q->rx_dropped.load(std::memory_order_relaxed) + q->missed();
+        c.rx_errors += q->rx_errors.load(std::memory_order_relaxed);
+        c.tx_packets += q->tx_packets.load(std::memory_order_relaxed);
+        c.tx_octets += q->tx_octets.load(std::memory_order_relaxed);
+        c.tx_dropped += q->tx_dropped.load(std::memory_order_relaxed);
+    }
+    return c;
+}
+
+}  // namespace culvert::io
