@@ -44,7 +44,8 @@ struct Change {
     Action action = Action::Modify;
     Object object;
     Cost cost = Cost::Apply;
-    std::vector<std::string> removed;  // statements, as render() writes them (secrets masked), without indentation
+    std::vector<std::string>
+        removed;  // statements, as render() writes them, secrets masked; "ipv6 unicast: ..." in a family's block
     std::vector<std::string> added;
     friend bool operator==(const Change&, const Change&) = default;
 };

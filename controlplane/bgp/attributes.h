@@ -15,9 +15,22 @@ enum class Afi : std::uint16_t { Ipv4 = 1, Ipv6 = 2 };
 enum class Safi : std::uint8_t { Unicast = 1, Multicast = 2 };
 
 enum class AttrType : std::uint8_t {
-    Origin = 1, AsPath = 2, NextHop = 3, MultiExitDisc = 4, LocalPref = 5, AtomicAggregate = 6, Aggregator = 7,
-    Communities = 8, OriginatorId = 9, ClusterList = 10, MpReachNlri = 14, MpUnreachNlri = 15,
-    ExtendedCommunities = 16, As4Path = 17, As4Aggregator = 18, LargeCommunities = 32,
+    Origin = 1,
+    AsPath = 2,
+    NextHop = 3,
+    MultiExitDisc = 4,
+    LocalPref = 5,
+    AtomicAggregate = 6,
+    Aggregator = 7,
+    Communities = 8,
+    OriginatorId = 9,
+    ClusterList = 10,
+    MpReachNlri = 14,
+    MpUnreachNlri = 15,
+    ExtendedCommunities = 16,
+    As4Path = 17,
+    As4Aggregator = 18,
+    LargeCommunities = 32,
 };
 
 enum class Origin : std::uint8_t { Igp = 0, Egp = 1, Incomplete = 2 };
@@ -71,12 +84,12 @@ struct PathAttributes {
     std::optional<std::uint32_t> local_pref;
     bool atomic_aggregate = false;
     std::optional<Aggregator> aggregator;
-    std::vector<std::uint32_t> communities;            // sorted, unique
-    std::vector<std::uint64_t> extended_communities;   // sorted, unique
-    std::vector<LargeCommunity> large_communities;     // sorted, unique
+    std::vector<std::uint32_t> communities;           // sorted, unique
+    std::vector<std::uint64_t> extended_communities;  // sorted, unique
+    std::vector<LargeCommunity> large_communities;    // sorted, unique
     std::optional<Ipv4Address> originator_id;
     std::vector<std::uint32_t> cluster_list;
-    std::vector<UnknownAttribute> unknown;             // by type
+    std::vector<UnknownAttribute> unknown;  // by type
     friend auto operator<=>(const PathAttributes&, const PathAttributes&) = default;
 };
 

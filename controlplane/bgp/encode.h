@@ -16,6 +16,7 @@ namespace culvert::bgp {
 // in four_octet_as and external), used for any number of prefixes.
 struct EncodedAttributes {
     std::vector<std::uint8_t> octets;  // by ascending type; without NEXT_HOP, MP_REACH_NLRI and MP_UNREACH_NLRI
+    std::size_t next_hop_at = 0;       // where NEXT_HOP belongs in them
     IpAddress next_hop{};
     std::optional<Ipv6Address> link_local_next_hop;
 };

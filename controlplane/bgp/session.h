@@ -204,18 +204,26 @@ private:
     static Side other(Side side) noexcept { return side == Side::Outgoing ? Side::Incoming : Side::Outgoing; }
 
     void update_state();
+    void leave_idle(Output& out, TimePoint now);
     void connect(Output& out, TimePoint now);
-    void send(Side side, MessageType type, std::vector<std::uint8_t>& message, Output& out, TimePoint now);
-    void notify(Side side, Notification notification, Output& out, TimePoint now);
-    void close(Side side, Output& out);
-    void fail(Side side, ResetReason reason, std::optional<Notification> notification, Output& out, TimePoint now);
-    void idle_hold(TimePoint now);
+    void cancel_connect(Output& out);
+    void send(Side side, MessageType type, Bytes message, Output& out, TimePoint now);
+    void notify(Side side, const Notification& notification, Output& out, TimePoint now);
+    void drop(Side side, std::uint8_t cease_subcode, Output& out, TimePoint now);
+    enum class Transport : std::uint8_t { Open, Gone };
+    void fail(Side side, Down down, Transport transport, Output& out, TimePoint now);
+    void refuse(Side side, Notification notification, Output& out, TimePoint now);
+    void wait_after(bool was_established, TimePoint established_at, const Down& down, Output& out, TimePoint now);
     bool handle(Side side, const Message& message, Output& out, TimePoint now);
-    bool handle_open(Side side, Open open, Output& out, TimePoint now);
-    bool resolve_collision(Side side, Output& out, TimePoint now);
-    std::optional<Notification> check_open(Side side, const Open& open) const;
+    bool handle_open(Side side, Bytes body, Output& out, TimePoint now);
+    bool handle_update(Side side, Bytes body, Output& out, TimePoint now);
+    bool handle_route_refresh(Side side, Bytes body, Output& out, TimePoint now);
+    void handle_notification(Side side, Bytes body, Output& out, TimePoint now);
+    bool survives_collision(Side side, const Open& open, Output& out, TimePoint now);
+    std::optional<Notification> check_open(const Connection& connection, const Open& open) const;
     void negotiate(Connection& connection) const;
     void establish(Side side, Output& out, TimePoint now);
+    Duration backoff_limit() const noexcept;
     Duration jittered(Duration duration) noexcept;
 
     SessionConfig config_;
@@ -223,6 +231,7 @@ private:
     std::uint64_t random_;
     State state_ = State::Idle;
     bool started_ = false;
+    bool running_ = false;               // has left Idle
     bool without_capabilities_ = false;  // the peer refused them (RFC 5492 3)
     Duration backoff_;
     TimePoint start_at_ = kNever;  // IdleHold

@@ -86,13 +86,13 @@ struct Reach {
 
 // One UPDATE, structurally checked: spans point into the message. A session in Established hands it to the RIB.
 struct UpdateView {
-    std::array<NlriRange, 2> unreach;   // index by Family
-    std::array<Reach, 2> reach;         // index by Family; with TreatAsWithdraw the RIB withdraws these
+    std::array<NlriRange, 2> unreach;  // index by Family
+    std::array<Reach, 2> reach;        // index by Family; with TreatAsWithdraw the RIB withdraws these
     // The path attributes as sent, less NEXT_HOP, MP_REACH_NLRI and MP_UNREACH_NLRI, and less those discarded. Equal
     // octets mean equal attributes on the same session: the RIB interns by them and decodes a set once.
     Bytes attributes;
-    Action action = Action::None;       // None, AttributeDiscard or TreatAsWithdraw
-    std::optional<Family> end_of_rib;   // RFC 4724 2
+    Action action = Action::None;           // None, AttributeDiscard or TreatAsWithdraw
+    std::optional<Family> end_of_rib;       // RFC 4724 2
     AttrError error{{}, Action::None, ""};  // the gravest defect, for a log line; its action is `action`
 };
 
@@ -101,10 +101,10 @@ struct DecodeOptions {
     bool enforce_first_as = false;
 };
 
-// One pass over the body of an UPDATE (what follows the header), RFC 4271 4.3 and 6.3, RFC 4760, RFC 7606. An error means
-// session reset. `scratch` is the caller's, one a session or one for all; it grows to the size of the largest message and
-// is never freed, so a burst allocates nothing. The view's spans point into `body` and `scratch`: good until either
-// changes. Prefixes of families that were not negotiated are left out.
+// One pass over the body of an UPDATE (what follows the header), RFC 4271 4.3 and 6.3, RFC 4760, RFC 7606. An error
+// means session reset. `scratch` is the caller's, one a session or one for all; it grows to the size of the largest
+// message and is never freed, so a burst allocates nothing. The view's spans point into `body` and `scratch`: good
+// until either changes. Prefixes of families that were not negotiated are left out.
 Result<UpdateView, Notification> decode_update(Bytes body, const Negotiated& negotiated,
                                                std::vector<std::uint8_t>& scratch, const DecodeOptions& options = {});
 

@@ -57,6 +57,12 @@ struct PathMtuChanged {
     IpAddress address;
     std::uint16_t mtu;
 };
+// A route's gateway is (or is no more) this neighbour: neighbor::Engine::set_in_use.
+struct NeighborUse {
+    InterfaceId interface;
+    IpAddress address;
+    bool in_use;
+};
 // An id is free: its deletion was acked.
 struct InterfaceGone {
     InterfaceId id;
@@ -67,7 +73,7 @@ struct PeerGone {
 struct VrfGone {
     VrfId id;
 };
-using Event = std::variant<Release, PathMtuChanged, InterfaceGone, PeerGone, VrfGone>;
+using Event = std::variant<Release, PathMtuChanged, NeighborUse, InterfaceGone, PeerGone, VrfGone>;
 
 // Says why a gateway is not used, for `show ip route` and logs.
 struct GatewayView {

@@ -6,6 +6,7 @@
 #include "controlplane/route/prefix_map.h"
 #include "controlplane/route/route.h"
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -14,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -136,11 +138,13 @@ public:
 
     // ---- to the forwarding table ----
 
-    // Takes out one changed prefix, oldest first; several changes of one prefix are one. False: none waits.
-    // `before` and `after` live at least until the next call; hold() keeps them (and their ids) for longer.
+    // Takes out one changed prefix, oldest first; several changes of one prefix are one, and when they amount to none
+    // `before` equals `after`. False: none waits. Both sets live at least until the next call; hold() keeps them (and
+    // their ids) for longer.
     bool next_change(Change& change);
     std::size_t changes_waiting() const noexcept { return changed_.size(); }
     const NexthopSet& nexthop_set(NexthopSetId id) const;
+    NexthopSetId intern(const NexthopSet& set);  // held once for the caller
     void hold(NexthopSetId id);
     void drop(NexthopSetId id);
 
@@ -159,6 +163,9 @@ public:
     // `network` with `bgp network import-check`: is there a route of this very prefix that BGP did not bring?
     void watch_prefix(ClientId client, VrfId vrf, const IpPrefix& prefix);
     void unwatch_prefix(ClientId client, VrfId vrf, const IpPrefix& prefix);
+
+    // The newest word on a tracked address; nullptr if nobody tracks it. Its `set` lives until the next settle().
+    const Resolution* resolution(VrfId vrf, const IpAddress& address, InterfaceId interface = kNoInterface) const;
 
     // Looks at up to `budget` tracked addresses that may have changed. True: there are more.
     bool settle(std::size_t budget = 512);
@@ -202,39 +209,43 @@ private:
     struct Slot;
     struct Vrf;
     struct Tracked;
-    struct Body;
-    struct Set;
     struct Interner;
-    struct Client;
-    struct TrackKey;
+    struct Registration;
 
     Vrf& vrf(VrfId id);
     const Vrf* vrf_if(VrfId id) const noexcept;
-    void best_changed(Vrf& v, VrfId id, const IpPrefix& prefix, Slot& slot, RouteHandle before);
-    void enqueue(VrfId id, const IpPrefix& prefix, Slot& slot);
-    void presence_changed(VrfId id, const IpPrefix& prefix, bool present);
-    RouteHandle best(const Slot& slot) const noexcept;
+    void best_changed(Vrf& v, const IpPrefix& prefix, Slot& slot, RouteHandle before, RouteHandle after);
+    void presence_changed(Vrf& v, const IpPrefix& prefix, bool present, std::uint32_t metric);
+    void tell_redistribution(const Vrf& v, const IpPrefix& prefix, RouteHandle before, RouteHandle after);
     EntryView view(const IpPrefix& prefix, const Slot& slot) const;
-    Tracked& tracked(const TrackKey& key);
+    void erase_if_idle(Vrf& v, const IpPrefix& prefix, const Slot& slot);
+
+    Tracked& tracked(VrfId vrf, const IpAddress& address, InterfaceId interface);
     void mark(Tracked& t);
-    void mark_covered(const Vrf& v, const IpPrefix& prefix);
+    void mark_covered(Vrf& v, const IpPrefix& prefix);
+    void mark_all();
     void evaluate(Tracked& t, unsigned depth);
     Resolution compute(Tracked& t, unsigned depth, std::vector<Tracked*>& inputs);
+    void tell(Tracked& t, bool changed);
     void let_go(Tracked& t);
 
     struct Pending {
         VrfId vrf;
         IpPrefix prefix;
     };
+    struct Link {
+        VrfId vrf;
+        bool up;
+    };
 
     std::unique_ptr<Interner> interner_;
     std::vector<std::unique_ptr<Vrf>> vrfs_;
     std::deque<Pending> changed_;
-    Change last_change_{};  // holds the sets that next_change() gave out
-    std::vector<std::unique_ptr<Client>> clients_;
-    std::map<std::uint16_t, std::pair<VrfId, bool>> links_;
+    NexthopSetId given_before_{kNoSet};  // kept for the caller of next_change()
+    std::vector<std::deque<Event>> clients_;
+    std::map<InterfaceId, Link> links_;
     std::deque<Tracked*> dirty_;
-    std::uint32_t now_ = 0;
+    std::uint32_t now_ = 0;  // seconds
     bool resolve_via_default_ = false;
 };
 

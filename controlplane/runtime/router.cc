@@ -208,7 +208,7 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         if (!name.empty() && !next.vrfs.contains(name)) vrfs_.remove(name);
     }
     host_links_dirty_ = true;
-    settle_after_ = core_.dataplane.fib().committed() + 1;
+    settle_ports_ = true;
     core_.loop.wake_slice();
 }
 
@@ -309,10 +309,6 @@ bool Router::slice(TimePoint until)
 {
     auto& channel = core_.dataplane.fib();
     core_.programmer.on_acked();
-    if (settle_after_ != 0 && channel.acked() >= settle_after_) {
-        settle_after_ = 0;
-        interfaces_.settle();
-    }
     bool more = bgp_.run(until);
     do {
         core_.tables.settle();
@@ -336,7 +332,12 @@ bool Router::slice(TimePoint until)
         backlog_.set(now() + 1ms);
         return false;
     }
-    return more || core_.tables.changes_waiting() > 0;
+    more |= core_.tables.changes_waiting() > 0;
+    if (settle_ports_ && !more && channel.acked() >= channel.committed()) {
+        settle_ports_ = false;
+        interfaces_.settle();
+    }
+    return more;
 }
 
 }  // namespace culvert::runtime

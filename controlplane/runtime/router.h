@@ -67,7 +67,7 @@ private:
     std::map<NexthopId, api::NexthopDown> down_;
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
     bool host_links_dirty_ = true;
-    std::uint64_t settle_after_ = 0;  // generation; 0: nothing to settle
+    bool settle_ports_ = false;  // ports may be free once the dataplane has acked everything
     std::size_t seen_nexthops_ = 0;
     Loop::Watch acked_;
     Loop::Timer backlog_;

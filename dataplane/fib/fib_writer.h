@@ -82,6 +82,7 @@ private:
     };
 
     void refuse(Refusal reason, std::string_view what);
+    void on(Tables::Change change, Refusal unknown, std::string_view what);
     void on(const api::Commit& u);
     void on(const api::SetVrf& u);
     void on(const api::DeleteVrf& u);

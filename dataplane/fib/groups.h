@@ -71,10 +71,13 @@ private:
     struct Group;
 
     Path pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
+    Path take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
+    void retire(const Group* g);
 
     const NexthopTable& nexthops_;
     IdTable<std::atomic<const Group*>> groups_;
     Reclaimer& reclaimer_;
+    std::size_t end_ = 0;  // one past the highest id ever used
     std::size_t size_ = 0;
     std::size_t bytes_ = 0;
 };

@@ -21,7 +21,6 @@ public:
     }
 
     // The writer.
-    using Edit = Trie<Key4>::Edit;
     Edit set(const IpPrefix& p, std::uint32_t value) { return trie_.set(key(p.address), p.length, value); }
     bool erase(const IpPrefix& p) { return trie_.erase(key(p.address), p.length); }
     std::uint32_t exact(const IpPrefix& p) const { return trie_.exact(key(p.address), p.length); }

@@ -17,7 +17,6 @@ public:
     void lookup(std::span<const Ipv6Address> destinations, std::span<Leaf> out) const noexcept;
 
     // The writer.
-    using Edit = Trie<Key6>::Edit;
     Edit set(const IpPrefix& p, std::uint32_t value) { return trie_.set(key(p.address.v6()), p.length, value); }
     bool erase(const IpPrefix& p) { return trie_.erase(key(p.address.v6()), p.length); }
     std::uint32_t exact(const IpPrefix& p) const { return trie_.exact(key(p.address.v6()), p.length); }

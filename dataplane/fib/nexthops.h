@@ -89,7 +89,7 @@ private:
         std::uint16_t own_mtu;  // as the update said it; the writer's
     };
 
-    void publish(Slot& slot, std::unique_ptr<Nexthop> n);
+    void publish(Slot& slot, std::unique_ptr<const Nexthop> n);
 
     IdTable<Slot> slots_;
     Reclaimer& reclaimer_;

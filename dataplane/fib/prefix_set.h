@@ -26,8 +26,9 @@ public:
     bool contains(const Ipv6Address& v6) const noexcept;
 
     // ---- the writer
-    // False: already there (or full); not there.
-    bool add(const IpPrefix& p);
+    // Added, Unchanged (it was there) or Full.
+    Edit add(const IpPrefix& p);
+    // False: it was not there.
     bool remove(const IpPrefix& p);
     std::size_t size() const noexcept { return size_; }
     std::size_t list_bytes() const noexcept;
@@ -36,7 +37,7 @@ private:
     static constexpr std::size_t kListMax = 16;
     struct State;
 
-    void publish(std::unique_ptr<State> next);
+    void publish(std::unique_ptr<const State> next);
 
     TriePool& pool4_;
     TriePool& pool6_;

@@ -15,7 +15,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace culvert::fib {
@@ -109,7 +111,13 @@ public:
         host_links_[index(id)].store(present, std::memory_order_release);
     }
 
-    // ---- the writer. A false return says that the update names something unknown or out of range and did nothing.
+    // ---- the writer. False: the update names something unknown or out of range, and nothing was done.
+    enum class Change : std::uint8_t {
+        Done,
+        Unknown,  // the interface or peer does not exist
+        Absent,   // a deletion of what is not there
+        Full,
+    };
     NexthopTable& nexthops() noexcept { return nexthops_; }
     GroupTable& groups() noexcept { return groups_; }
     Reclaimer& reclaimer() noexcept { return reclaimer_; }
@@ -119,19 +127,19 @@ public:
     bool set_interface(const api::SetInterface& update);
     bool delete_interface(InterfaceId id);
     bool set_wireguard(const api::SetWireguard& update);
-    bool set_allowed_ip(const api::SetAllowedIp& update);
-    bool delete_allowed_ip(const api::DeleteAllowedIp& update);
+    Change set_allowed_ip(const api::SetAllowedIp& update);
+    Change delete_allowed_ip(const api::DeleteAllowedIp& update);
     bool set_peer(const api::SetPeer& update);
     bool delete_peer(PeerId id);
-    bool add_peer_source(const api::AddPeerSource& update);
-    bool delete_peer_source(const api::DeletePeerSource& update);
+    Change add_peer_source(const api::AddPeerSource& update);
+    Change delete_peer_source(const api::DeletePeerSource& update);
 
     struct ArenaUse {
         std::string name;
         std::size_t used;  // octets
         std::size_t reserved;
     };
-    // Octets of the tries' arenas may be asked for by any thread; of the rest, under the writer's lock.
+    // Asked for by the writer or under its lock (FibWriter::memory).
     std::vector<ArenaUse> memory() const;
 
 private:
@@ -142,11 +150,17 @@ private:
     };
     // The UDP ports of one outer VRF's WireGuard interfaces, by port.
     struct Listeners;
+    struct Allowed;
 
     template <class T>
     static T* get(const IdTable<std::atomic<T*>>& table, std::size_t i) noexcept
     {
         return table[i].load(std::memory_order_acquire);
+    }
+    template <class T>
+    void replace(IdTable<std::atomic<T*>>& table, std::size_t i, T* next)
+    {
+        reclaimer_.retire(std::unique_ptr<T>(table[i].exchange(next, std::memory_order_acq_rel)));
     }
     void map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to);
     void publish_listeners(VrfId outer_vrf);
@@ -163,8 +177,13 @@ private:
     IdTable<std::atomic<const Listeners*>> listeners_;
     IdTable<std::atomic<const Peer*>> peers_;
     IdTable<std::atomic<bool>> host_links_;
-    std::size_t peers_end_ = 0;
-    std::size_t peer_count_ = 0;
+    // The writer's: which places are taken, and what is edited in place.
+    std::set<VrfId> vrf_ids_;
+    std::set<InterfaceId> interface_ids_;
+    std::set<PortId> port_ids_;
+    std::set<VrfId> listening_vrfs_;
+    std::unordered_map<InterfaceId, std::unique_ptr<Allowed>> allowed_;
+    std::unordered_map<PeerId, std::unique_ptr<PrefixSet>> sources_;
 };
 
 }  // namespace culvert::fib

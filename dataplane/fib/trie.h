@@ -24,6 +24,8 @@ struct Leaf {
 };
 inline constexpr std::uint32_t kMaxLeaf = 0x7fffffff;
 
+enum class Edit : std::uint8_t { Added, Replaced, Unchanged, Full };
+
 // The most significant bit of the address is bit 0.
 struct Key4 {
     std::uint32_t value;
@@ -54,6 +56,8 @@ struct Key6 {
 // The memory that all tries of one family share.
 struct TriePool {
     TriePool(const char* blocks_name, const char* rib_name, Reclaimer& reclaimer);
+    // No reader may be online any more: what still waits for them may lie in these arenas.
+    ~TriePool() { reclaimer.drain(); }
 
     Arena blocks;  // what workers read
     Arena rib;     // the writer's own copy: every prefix with its value
@@ -87,8 +91,8 @@ public:
     void lookup(std::span<const Key> keys, std::span<Leaf> out) const noexcept;
 
     // ---- the writer
-    enum class Edit : std::uint8_t { Added, Replaced, Unchanged, Full };
-    // `length` <= Key::kBits, bits beyond it are ignored; 0 < value <= kMaxLeaf. Full: no room, nothing was changed.
+    // `length` <= Key::kBits, bits beyond it are ignored; 0 < value <= kMaxLeaf. Edit::Full: no room, nothing
+    // was changed.
     Edit set(const Key& key, unsigned length, std::uint32_t value);
     bool erase(const Key& key, unsigned length);
     // The value of exactly this prefix, or 0.
@@ -130,26 +134,29 @@ private:
 
     Arena::Handle make_node();
     void free_node(Arena::Handle h);
-    void free_subtree(Arena::Handle h);
+    void free_subtree(Arena::Handle h, unsigned level);
     Arena::Handle child(const Node& n, unsigned slot) const noexcept;
     void add_child(Node& n, unsigned slot, Arena::Handle h);
     void remove_child(Node& n, unsigned slot);
-    std::uint32_t* value(Node& n, unsigned number) noexcept;
-    bool put_value(Node& n, unsigned number, std::uint32_t v);
-    void remove_value(Node& n, unsigned number);
+    void insert_word(Arena::Handle& array, unsigned count, unsigned at, std::uint32_t word);
+    void remove_word(Arena::Handle& array, unsigned count, unsigned at);
+    static bool holds(const Node& n, unsigned number) noexcept { return n.prefixes[number / 64] >> (number % 64) & 1; }
+    static unsigned rank(const Node& n, unsigned number) noexcept;
     static std::optional<unsigned> best(const Node& n, unsigned slot) noexcept;
+    std::optional<Arena::Handle> find(const Key& key, unsigned length) const;
 
+    void publish(Path& path, const Key& key, unsigned from, unsigned to);
     void paint(const Node& n, std::uint32_t inherited, Slots& slots) const noexcept;
-    void compile(Arena::Handle h, std::uint32_t inherited, bool force_below, unsigned level);
+    void compile(Arena::Handle h, std::uint32_t inherited);
     Ref build(const Slots& slots);
-    void retire_ref(Ref ref);
     std::size_t block_octets(Ref ref) const noexcept;
+    void retire_ref(Ref ref);
+    void patch(Ref parent, unsigned slot, Ref ref) noexcept;
+    void set_root_slot(std::size_t at, Ref ref) noexcept;
     void paint_root(Arena::Handle h, unsigned level, std::uint32_t inherited, std::size_t first, unsigned from,
                     unsigned to, bool all);
-    void publish(Path& path, unsigned depth);
+    void drop_blocks(Arena::Handle h, unsigned level, unsigned from, unsigned to);
     void resize_root();
-    void set_root_slot(std::size_t at, Ref ref) noexcept;
-    void patch(Ref parent, unsigned slot, Ref ref) noexcept;
 
     TriePool& pool_;
     const std::uint8_t* base_;

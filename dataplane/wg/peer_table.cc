@@ -153,6 +153,8 @@ bool PeerTable::apply(const api::WorkerCommand& command, TimePoint now)
         Peer* const peer = find(forgotten->peer);
         if (peer == nullptr) return false;
         forget(*peer);
+        put(activity_[index(forgotten->peer)].first_data_sent_unanswered, std::int64_t{0});
+        put(activity_[index(forgotten->peer)].first_data_received_unanswered, std::int64_t{0});
         return true;
     }
     if (const auto* keepalive = std::get_if<api::SendKeepalive>(&command)) {

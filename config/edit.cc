@@ -1,0 +1,152 @@
+#include "config/statements.h"
+
+#include <fmt/format.h>
+
+// Which object of the model a line or a rendered statement is about.
+namespace culvert::config {
+
+template <class T>
+T* Edit::missing(std::string message, std::string hint)
+{
+    refusal_ = {std::move(message), std::move(hint)};
+    return nullptr;
+}
+
+template <>
+Model* Edit::object<Model>()
+{
+    return &model;
+}
+
+template <>
+Dataplane* Edit::object<Dataplane>()
+{
+    return &model.dataplane;
+}
+
+template <>
+Vrf* Edit::object<Vrf>()
+{
+    const auto it = model.vrfs.find(position.vrf);
+    if (it == model.vrfs.end()) return missing<Vrf>(fmt::format("vrf {} was removed meanwhile", position.vrf));
+    return &it->second;
+}
+
+template <>
+Interface* Edit::object<Interface>()
+{
+    const auto it = model.interfaces.find(position.interface);
+    if (it == model.interfaces.end())
+        return missing<Interface>(fmt::format("interface {} was removed meanwhile", position.interface));
+    return &it->second;
+}
+
+template <>
+Wireguard* Edit::object<Wireguard>()
+{
+    auto* interface = object<Interface>();
+    if (!interface) return nullptr;
+    if (auto* tunnel = std::get_if<Wireguard>(&interface->kind)) return tunnel;
+    return missing<Wireguard>(fmt::format("interface {} is {}", interface->name, kind_name(*interface)),
+                              "say `tunnel mode wireguard` before");
+}
+
+template <>
+WireguardPeer* Edit::object<WireguardPeer>()
+{
+    auto* tunnel = object<Wireguard>();
+    if (!tunnel) return nullptr;
+    const auto it = tunnel->peers.find(position.peer);
+    if (it == tunnel->peers.end())
+        return missing<WireguardPeer>(fmt::format("peer {} was removed meanwhile", position.peer));
+    return &it->second;
+}
+
+template <>
+Bgp* Edit::object<Bgp>()
+{
+    const auto it = model.bgp.find(position.vrf);
+    if (it == model.bgp.end()) return missing<Bgp>("this BGP instance was removed meanwhile");
+    return &it->second;
+}
+
+// A neighbor comes into being by the first statement about it; validate() wants its remote-as.
+template <>
+BgpNeighbor* Edit::object<BgpNeighbor>()
+{
+    auto* bgp = object<Bgp>();
+    if (!bgp) return nullptr;
+    const auto address = args.address("peer").value();
+    const auto it = bgp->neighbors.find(address);
+    if (it != bgp->neighbors.end()) return &it->second;
+    if (no)
+        return missing<BgpNeighbor>(
+            fmt::format("there is no neighbor {}", address.to_string()),
+            fmt::format("neighbor {} remote-as <(1-4294967295)|internal|external>", address.to_string()));
+    auto& neighbor = bgp->neighbors[address];
+    neighbor.address = address;
+    if (position.datacenter) neighbor.connect_retry = Seconds{10};
+    return &neighbor;
+}
+
+template <>
+BgpNeighborFamily* Edit::object<BgpNeighborFamily>()
+{
+    auto* neighbor = object<BgpNeighbor>();
+    return neighbor ? &neighbor->families[position.family] : nullptr;
+}
+
+template <>
+BgpFamily* Edit::object<BgpFamily>()
+{
+    auto* bgp = object<Bgp>();
+    return bgp ? &bgp->families[position.family] : nullptr;
+}
+
+template <>
+const Model* View::object<Model>() const
+{
+    return model;
+}
+template <>
+const Vrf* View::object<Vrf>() const
+{
+    return vrf;
+}
+template <>
+const Interface* View::object<Interface>() const
+{
+    return interface;
+}
+template <>
+const Wireguard* View::object<Wireguard>() const
+{
+    return interface ? std::get_if<Wireguard>(&interface->kind) : nullptr;
+}
+template <>
+const WireguardPeer* View::object<WireguardPeer>() const
+{
+    return peer;
+}
+template <>
+const Bgp* View::object<Bgp>() const
+{
+    return bgp;
+}
+template <>
+const BgpNeighbor* View::object<BgpNeighbor>() const
+{
+    return neighbor;
+}
+template <>
+const BgpNeighborFamily* View::object<BgpNeighborFamily>() const
+{
+    return neighbor_family;
+}
+template <>
+const BgpFamily* View::object<BgpFamily>() const
+{
+    return family;
+}
+
+}  // namespace culvert::config

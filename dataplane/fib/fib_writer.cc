@@ -1,0 +1,297 @@
+#include "dataplane/fib/fib_writer.h"
+
+#include "base/log.h"
+
+#include <poll.h>
+#include <time.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace culvert::fib {
+namespace {
+
+bool well_formed(const IpPrefix& p) noexcept { return p.length <= max_length(p.family()); }
+
+// While a reader is waited for: a busy worker is quiescent within microseconds, a preempted one within milliseconds.
+constexpr long kShortestNap = 50'000;  // ns
+constexpr long kLongestNap = 1'000'000;
+
+}  // namespace
+
+std::string_view text(Refusal r) noexcept
+{
+    switch (r) {
+        case Refusal::UnknownVrf: return "unknown VRF";
+        case Refusal::UnknownGroup: return "unknown group";
+        case Refusal::UnknownNexthop: return "unknown next hop";
+        case Refusal::UnknownInterface: return "unknown interface";
+        case Refusal::UnknownPeer: return "unknown peer";
+        case Refusal::UnknownPrefix: return "prefix is not there";
+        case Refusal::IdOutOfRange: return "id out of range";
+        case Refusal::BadPrefix: return "malformed prefix";
+        case Refusal::BadGroup: return "malformed group";
+        case Refusal::StrayGroupMember: return "group member out of turn";
+        case Refusal::StaleClear: return "a later failure came before the clear";
+        case Refusal::NoRoom: return "no room in the table";
+    }
+    return "?";
+}
+
+FibWriter::FibWriter(api::FibChannel& channel, Tables& tables, Rcu& rcu) : channel_(channel), tables_(tables), rcu_(rcu)
+{}
+
+void FibWriter::run(const std::stop_token& stop)
+{
+    const std::stop_callback wake(stop, [this] { channel_.writer_wake.signal(); });
+    auto nap = kShortestNap;
+    while (!stop.stop_requested()) {
+        if (step().applied) {
+            nap = kShortestNap;
+            continue;
+        }
+        channel_.writer_wake.arm();
+        const auto last = step();
+        if (!last.applied && !stop.stop_requested()) {
+            pollfd fd{channel_.writer_wake.fd(), POLLIN, 0};
+            const timespec wait{0, nap};
+            ppoll(&fd, 1, last.pending ? &wait : nullptr, nullptr);
+            nap = last.pending ? std::min(nap * 2, kLongestNap) : kShortestNap;
+        }
+        channel_.writer_wake.disarm();
+    }
+}
+
+FibWriter::Step FibWriter::step()
+{
+    Step done;
+    std::uint64_t ack = 0;
+    {
+        const std::lock_guard lock(editing_);
+        auto& reclaimer = tables_.reclaimer();
+        reclaimer.collect();
+        api::FibUpdate update;
+        // A reader that stalls holds up memory; the control plane's queue then grows instead, where updates coalesce.
+        for (std::size_t n = 0; n < kBundle && reclaimer.bytes() < kMaxRetired && channel_.pop(update); ++n) {
+            std::visit([this](const auto& u) { on(u); }, update);
+            applied_.fetch_add(1, std::memory_order_relaxed);
+            done.applied = true;
+        }
+        if (done.applied) reclaimer.seal();
+        while (!acks_.empty() && rcu_.check(acks_.front().token)) {
+            ack = acks_.front().generation;
+            acks_.pop_front();
+        }
+        done.pending = !acks_.empty() || reclaimer.waiting() > 0;
+    }
+    if (ack != 0) channel_.ack(ack);
+    return done;
+}
+
+void FibWriter::apply(const api::FibUpdate& update)
+{
+    const std::lock_guard lock(editing_);
+    std::visit([this](const auto& u) { on(u); }, update);
+    applied_.fetch_add(1, std::memory_order_relaxed);
+    tables_.reclaimer().seal();
+    tables_.reclaimer().collect();
+}
+
+void FibWriter::refuse(Refusal reason, std::string_view what)
+{
+    auto& count = refused_[static_cast<std::size_t>(reason)];
+    const auto n = count.fetch_add(1, std::memory_order_relaxed) + 1;
+    // The first ones, then ever fewer: a bug repeats itself.
+    if (reason != Refusal::StaleClear && (n <= 8 || (n & (n - 1)) == 0))
+        log::warning("fib", "update refused: {}: {} ({} so far)", what, text(reason), n);
+}
+
+std::uint64_t FibWriter::refused() const noexcept
+{
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < kRefusals; ++i)
+        if (Refusal{static_cast<std::uint8_t>(i)} != Refusal::StaleClear)
+            sum += refused_[i].load(std::memory_order_relaxed);
+    return sum;
+}
+
+// ---- updates -------------------------------------------------------------------------------------------------------
+
+void FibWriter::on(const api::Commit& u) { acks_.push_back({u.generation, tables_.reclaimer().seal()}); }
+
+void FibWriter::on(const api::SetVrf& u) { tables_.set_vrf(u.vrf); }
+
+void FibWriter::on(const api::DeleteVrf& u)
+{
+    if (!tables_.delete_vrf(u.vrf)) refuse(Refusal::UnknownVrf, "delete VRF");
+}
+
+void FibWriter::on(const api::SetInterface& u)
+{
+    if (!tables_.vrf(u.vrf)) return refuse(Refusal::UnknownVrf, "set interface");
+    if (!tables_.set_interface(u)) refuse(Refusal::IdOutOfRange, "set interface");
+}
+
+void FibWriter::on(const api::DeleteInterface& u)
+{
+    if (!tables_.delete_interface(u.id)) refuse(Refusal::UnknownInterface, "delete interface");
+}
+
+void FibWriter::on(const api::SetWireguard& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set WireGuard interface");
+    if (!tables_.set_wireguard(u)) refuse(Refusal::UnknownInterface, "set WireGuard interface");
+}
+
+void FibWriter::on(const api::SetPeer& u)
+{
+    if (!tables_.interface(u.interface)) return refuse(Refusal::UnknownInterface, "set peer");
+    if (!tables_.set_peer(u)) refuse(Refusal::IdOutOfRange, "set peer");
+}
+
+void FibWriter::on(const api::DeletePeer& u)
+{
+    if (!tables_.delete_peer(u.id)) refuse(Refusal::UnknownPeer, "delete peer");
+}
+
+void FibWriter::on(Tables::Change change, Refusal unknown, std::string_view what)
+{
+    switch (change) {
+        case Tables::Change::Done: return;
+        case Tables::Change::Unknown: return refuse(unknown, what);
+        case Tables::Change::Absent: return refuse(Refusal::UnknownPrefix, what);
+        case Tables::Change::Full: return refuse(Refusal::NoRoom, what);
+    }
+}
+
+void FibWriter::on(const api::SetAllowedIp& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "set allowed-ip");
+    if (!tables_.peer(u.peer)) return refuse(Refusal::UnknownPeer, "set allowed-ip");
+    on(tables_.set_allowed_ip(u), Refusal::UnknownInterface, "set allowed-ip");
+}
+
+void FibWriter::on(const api::DeleteAllowedIp& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete allowed-ip");
+    on(tables_.delete_allowed_ip(u), Refusal::UnknownInterface, "delete allowed-ip");
+}
+
+void FibWriter::on(const api::AddPeerSource& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "add peer source");
+    on(tables_.add_peer_source(u), Refusal::UnknownPeer, "add peer source");
+}
+
+void FibWriter::on(const api::DeletePeerSource& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete peer source");
+    on(tables_.delete_peer_source(u), Refusal::UnknownPeer, "delete peer source");
+}
+
+void FibWriter::on(const api::SetNexthop& u)
+{
+    const auto* interface = u.interface == kNoInterface ? nullptr : tables_.interface(u.interface);
+    if (u.interface != kNoInterface && !interface) return refuse(Refusal::UnknownInterface, "set next hop");
+    if (!tables_.nexthops().set(u, interface)) refuse(Refusal::IdOutOfRange, "set next hop");
+}
+
+void FibWriter::on(const api::DeleteNexthop& u)
+{
+    if (!tables_.nexthops().erase(u.id)) refuse(Refusal::UnknownNexthop, "delete next hop");
+}
+
+void FibWriter::on(const api::ClearDown& u)
+{
+    if (!tables_.nexthops().find(u.id)) return refuse(Refusal::UnknownNexthop, "clear down");
+    if (!tables_.nexthops().clear_down(u.id, u.epoch)) refuse(Refusal::StaleClear, "clear down");
+}
+
+void FibWriter::on(const api::SetGroup& u)
+{
+    if (group_.id != kNoGroup) {
+        group_.id = kNoGroup;
+        refuse(Refusal::StrayGroupMember, "the previous group is incomplete");
+    }
+    if (u.id == kNoGroup || index(u.id) >= GroupTable::kMaxGroups) return refuse(Refusal::IdOutOfRange, "set group");
+    if (u.member_count == 0 || u.member_count > GroupTable::kMaxMembers) return refuse(Refusal::BadGroup, "set group");
+    group_ = {u.id, u.backup, std::vector<GroupMember>(u.member_count), 0};
+}
+
+void FibWriter::on(const api::SetGroupMember& u)
+{
+    if (group_.id == kNoGroup || u.group != group_.id || u.position >= group_.members.size() ||
+        group_.members[u.position].nexthop != kNoNexthop)
+        return refuse(Refusal::StrayGroupMember, "set group member");
+    if (!tables_.nexthops().find(u.nexthop)) {
+        group_.id = kNoGroup;
+        return refuse(Refusal::UnknownNexthop, "set group member");
+    }
+    group_.members[u.position] = {u.nexthop, u.weight};
+    if (++group_.seen < group_.members.size()) return;
+    const auto id = std::exchange(group_.id, kNoGroup);
+    if (!tables_.groups().set(id, group_.members, group_.backup)) refuse(Refusal::BadGroup, "set group");
+}
+
+void FibWriter::on(const api::DeleteGroup& u)
+{
+    if (!tables_.groups().erase(u.id)) refuse(Refusal::UnknownGroup, "delete group");
+}
+
+void FibWriter::on(const api::SetRoute& u)
+{
+    auto* vrf = tables_.edit_vrf(u.vrf);
+    if (!vrf) return refuse(Refusal::UnknownVrf, "set route");
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "set route");
+    if (!tables_.groups().exists(u.group)) return refuse(Refusal::UnknownGroup, "set route");
+    const auto value = index(u.group);
+    const bool full = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.set(u.prefix, value) == Edit::Full
+                                                        : vrf->lpm6.set(u.prefix, value) == Edit::Full;
+    if (full) refuse(Refusal::NoRoom, "set route");
+}
+
+void FibWriter::on(const api::DeleteRoute& u)
+{
+    auto* vrf = tables_.edit_vrf(u.vrf);
+    if (!vrf) return refuse(Refusal::UnknownVrf, "delete route");
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete route");
+    const bool gone = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.erase(u.prefix) : vrf->lpm6.erase(u.prefix);
+    if (!gone) refuse(Refusal::UnknownPrefix, "delete route");
+}
+
+// ---- show ----------------------------------------------------------------------------------------------------------
+
+std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& destination) const
+{
+    const std::lock_guard lock(editing_);
+    const auto* vrf = tables_.vrf(id);
+    if (!vrf) return std::nullopt;
+    api::FibAnswer answer;
+    if (destination.is_v4()) {
+        const auto match = vrf->lpm4.longest(destination);
+        if (!match) return std::nullopt;
+        answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
+        answer.group = GroupId{match->value};
+    } else {
+        const auto match = vrf->lpm6.longest(destination);
+        if (!match) return std::nullopt;
+        answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
+        answer.group = GroupId{match->value};
+    }
+    for (const auto& m : tables_.groups().members(answer.group)) {
+        answer.members.push_back(m.nexthop);
+        answer.down_causes.push_back(tables_.nexthops().down(m.nexthop).causes);
+    }
+    return answer;
+}
+
+std::vector<api::MemoryUse> FibWriter::memory() const
+{
+    const std::lock_guard lock(editing_);
+    std::vector<api::MemoryUse> out;
+    for (auto& a : tables_.memory()) out.push_back({std::move(a.name), a.used, a.reserved});
+    return out;
+}
+
+}  // namespace culvert::fib

@@ -1,0 +1,239 @@
+#include "dataplane/fib/groups.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
+#include <new>
+
+namespace culvert::fib {
+namespace {
+
+constexpr std::size_t kBucketsPerMember = 64;  // one bucket too many or too few is then below 2 %
+constexpr unsigned kRehashes = 8;
+constexpr unsigned kMaxBackups = 4;
+// Next hops one packet may look at: bounds what groups within groups can cost when everything is down.
+constexpr unsigned kBudget = 256;
+
+std::uint32_t rehash(std::uint32_t h) noexcept
+{
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h = (h ^ (h >> 15)) * 0x846ca68bu;
+    return h ^ (h >> 16);
+}
+
+}  // namespace
+
+// One allocation: the header, the members' next hops, their weights, the buckets.
+struct GroupTable::Group {
+    GroupId backup;
+    std::uint32_t mask;  // buckets - 1
+    std::uint32_t count;
+
+    static std::size_t octets(std::size_t members, std::size_t buckets) noexcept
+    {
+        return sizeof(Group) + members * (sizeof(NexthopId) + sizeof(std::uint16_t)) + buckets;
+    }
+    static Group* make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets, GroupId backup)
+    {
+        auto* g = new (::operator new(octets(members.size(), buckets.size()))) Group;
+        g->backup = backup;
+        g->mask = static_cast<std::uint32_t>(buckets.size() - 1);
+        g->count = static_cast<std::uint32_t>(members.size());
+        for (std::size_t i = 0; i < members.size(); ++i) {
+            const_cast<NexthopId*>(g->nexthops())[i] = members[i].nexthop;
+            const_cast<std::uint16_t*>(g->weights())[i] = members[i].weight;
+        }
+        std::memcpy(const_cast<std::uint8_t*>(g->buckets()), buckets.data(), buckets.size());
+        return g;
+    }
+
+    std::size_t octets() const noexcept { return octets(count, std::size_t{mask} + 1); }
+    const NexthopId* nexthops() const noexcept { return reinterpret_cast<const NexthopId*>(this + 1); }
+    const std::uint16_t* weights() const noexcept { return reinterpret_cast<const std::uint16_t*>(nexthops() + count); }
+    const std::uint8_t* buckets() const noexcept { return reinterpret_cast<const std::uint8_t*>(weights() + count); }
+};
+
+GroupTable::~GroupTable()
+{
+    for (std::size_t i = 0; i < end_; ++i) {
+        if (const auto* g = groups_[i].load(std::memory_order_relaxed)) ::operator delete(const_cast<Group*>(g));
+    }
+}
+
+Path GroupTable::pick(GroupId id, std::uint32_t flow_hash) const noexcept
+{
+    auto budget = kBudget;
+    return pick(id, flow_hash, 0, budget);
+}
+
+Path GroupTable::take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept
+{
+    if (budget == 0) return {.miss = Path::Miss::Down};
+    --budget;
+    const auto* n = nexthops_.live(id);
+    if (!n) return {.miss = Path::Miss::Down};
+    if (n->kind != NexthopKind::Via) return {.nexthop = n, .miss = Path::Miss::None};
+    if (depth == kMaxVia) return {.miss = Path::Miss::TooDeep};
+    // Another hash for the inner group, or a flow's place in the outer one would decide its place in the inner one.
+    auto path = pick(n->via, rehash(hash + depth + 1), depth + 1, budget);
+    if (path && !path.via) path.via = n;
+    return path;
+}
+
+Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept
+{
+    Path first{.miss = Path::Miss::Gone};
+    for (unsigned backups = 0; backups <= kMaxBackups && id != kNoGroup && index(id) < kMaxGroups; ++backups) {
+        const auto* g = groups_[index(id)].load(std::memory_order_acquire);
+        if (!g) return first;
+        const auto bucket = [g](std::uint32_t h) { return g->nexthops()[g->buckets()[h & g->mask]]; };
+
+        auto path = take(bucket(hash), hash, depth, budget);
+        if (path) [[likely]]
+            return path;
+        if (backups == 0) first = path.miss == Path::Miss::Gone ? Path{.miss = Path::Miss::Down} : path;
+
+        if (g->count > 1) {
+            // Other buckets first, because they know the weights; then every member, so that none that lives is missed.
+            auto h = hash;
+            for (unsigned i = 0; i < kRehashes; ++i) {
+                h = rehash(h + 0x9e3779b9u);
+                path = take(bucket(h), hash, depth, budget);
+                if (path) return path;
+            }
+            for (std::uint32_t i = 0; i < g->count; ++i) {
+                path = take(g->nexthops()[(h + i) % g->count], hash, depth, budget);
+                if (path) return path;
+            }
+        }
+        id = g->backup;
+    }
+    return first;
+}
+
+namespace {
+
+struct Share {
+    double exact = 0;  // buckets it should have
+    std::size_t now = 0;
+    double missing() const noexcept { return exact - static_cast<double>(now); }
+};
+
+// Each bucket's member. `old` are the buckets of before by place in the new members, kFree where that member is gone.
+constexpr std::uint8_t kFree = 0xff;
+
+std::vector<std::uint8_t> spread(std::vector<std::uint8_t> bucket, std::span<const GroupMember> members,
+                                 bool only_removed)
+{
+    double total = 0;
+    for (const auto& m : members) total += m.weight;
+    std::vector<Share> share(members.size());
+    for (std::size_t i = 0; i < members.size(); ++i)
+        share[i].exact = static_cast<double>(bucket.size()) * members[i].weight / total;
+    for (const auto b : bucket)
+        if (b != kFree) ++share[b].now;
+
+    const auto by_missing = [](const Share& a, const Share& b) { return a.missing() < b.missing(); };
+    const auto neediest = [&] {
+        return static_cast<std::size_t>(std::max_element(share.begin(), share.end(), by_missing) - share.begin());
+    };
+    for (auto& b : bucket) {
+        if (b != kFree) continue;
+        const auto to = neediest();
+        b = static_cast<std::uint8_t>(to);
+        ++share[to].now;
+    }
+    // When members only went, the flows of the others stay where they are, even if that leaves one bucket of
+    // unevenness.
+    if (only_removed) return bucket;
+
+    // Buckets to give away, of each member that has one too many: by turns, so that a member gives from all its range.
+    for (;;) {
+        const auto to = neediest();
+        if (share[to].missing() < 1) return bucket;
+        const auto from =
+            static_cast<std::size_t>(std::min_element(share.begin(), share.end(), by_missing) - share.begin());
+        const auto given = std::find(bucket.begin(), bucket.end(), static_cast<std::uint8_t>(from));
+        *given = static_cast<std::uint8_t>(to);
+        --share[from].now;
+        ++share[to].now;
+    }
+}
+
+}  // namespace
+
+bool GroupTable::set(GroupId id, std::span<const GroupMember> members, GroupId backup)
+{
+    const std::size_t i = index(id);
+    if (i == 0 || i >= kMaxGroups || index(backup) >= kMaxGroups) return false;
+    if (members.empty() || members.size() > kMaxMembers) return false;
+    for (auto m = members.begin(); m != members.end(); ++m) {
+        const auto same = [m](const GroupMember& o) { return o.nexthop == m->nexthop; };
+        if (m->weight == 0 || std::any_of(members.begin(), m, same)) return false;
+    }
+
+    const auto* old = groups_[i].load(std::memory_order_relaxed);
+    std::vector<std::uint8_t> buckets;
+    if (members.size() == 1) {
+        buckets.assign(1, 0);
+    } else {
+        const auto count = std::max(std::bit_ceil(members.size() * kBucketsPerMember),
+                                    old ? std::size_t{old->mask} + 1 : std::size_t{1});
+        buckets.assign(count, kFree);
+        bool only_removed = old != nullptr;
+        std::vector<std::uint8_t> place(old ? old->count : 0, kFree);  // of an old member among the new ones
+        for (std::size_t n = 0; n < members.size(); ++n) {
+            std::size_t o = 0;
+            while (o < place.size() && old->nexthops()[o] != members[n].nexthop) ++o;
+            if (o == place.size() || old->weights()[o] != members[n].weight) only_removed = false;
+            if (o < place.size()) place[o] = static_cast<std::uint8_t>(n);
+        }
+        // A table that grows repeats itself, so every flow finds the member it had.
+        if (old)
+            for (std::size_t b = 0; b < count; ++b) buckets[b] = place[old->buckets()[b & old->mask]];
+        buckets = spread(std::move(buckets), members, only_removed);
+    }
+
+    auto* g = Group::make(members, buckets, backup);
+    bytes_ += g->octets();
+    if (!old) ++size_;
+    end_ = std::max(end_, i + 1);
+    groups_[i].store(g, std::memory_order_release);
+    retire(old);
+    return true;
+}
+
+bool GroupTable::erase(GroupId id)
+{
+    if (!exists(id)) return false;
+    retire(groups_[index(id)].exchange(nullptr, std::memory_order_acq_rel));
+    --size_;
+    return true;
+}
+
+void GroupTable::retire(const Group* g)
+{
+    if (!g) return;
+    bytes_ -= g->octets();
+    reclaimer_.retire([](void*, std::uint64_t p) noexcept { ::operator delete(reinterpret_cast<void*>(p)); }, nullptr,
+                      reinterpret_cast<std::uint64_t>(g), g->octets());
+}
+
+std::vector<GroupMember> GroupTable::members(GroupId id) const
+{
+    std::vector<GroupMember> out;
+    if (!exists(id)) return out;
+    const auto* g = groups_[index(id)].load(std::memory_order_acquire);
+    for (std::uint32_t i = 0; i < g->count; ++i) out.push_back({g->nexthops()[i], g->weights()[i]});
+    return out;
+}
+
+std::vector<std::uint8_t> GroupTable::buckets(GroupId id) const
+{
+    if (!exists(id)) return {};
+    const auto* g = groups_[index(id)].load(std::memory_order_acquire);
+    return {g->buckets(), g->buckets() + g->mask + 1};
+}
+
+}  // namespace culvert::fib

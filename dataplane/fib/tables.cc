@@ -1,0 +1,242 @@
+#include "dataplane/fib/tables.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace culvert::fib {
+
+// Never changed once published.
+struct Tables::Listeners {
+    struct Entry {
+        std::uint16_t port;
+        InterfaceId interface;
+        IpAddress source;
+    };
+    std::vector<Entry> entries;  // by port
+};
+
+// What a Wireguard's pointers lead to; lives as long as the interface does.
+struct Tables::Allowed {
+    Allowed(TriePool& pool4, TriePool& pool6) : v4(pool4), v6(pool6) {}
+    Lpm4 v4;
+    Lpm6 v6;
+};
+
+Tables::Tables(Rcu& rcu)
+    : reclaimer_(rcu),
+      pool4_("lpm4", "lpm4-rib", reclaimer_),
+      pool6_("lpm6", "lpm6-rib", reclaimer_),
+      nexthops_(reclaimer_),
+      groups_(nexthops_, reclaimer_),
+      vrfs_(kIds16),
+      interfaces_(kIds16),
+      ports_(kIds16),
+      wireguards_(kIds16),
+      listeners_(kIds16),
+      peers_(kMaxPeers),
+      host_links_(kIds16)
+{
+    set_vrf(kDefaultVrf);
+}
+
+Tables::~Tables()
+{
+    for (const auto id : vrf_ids_) delete vrfs_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : interface_ids_) delete interfaces_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : port_ids_) delete ports_[index(id)].load(std::memory_order_relaxed);
+    for (const auto& [id, tries] : allowed_) delete wireguards_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : listening_vrfs_) delete listeners_[index(id)].load(std::memory_order_relaxed);
+    for (const auto& [id, sources] : sources_) delete peers_[index(id)].load(std::memory_order_relaxed);
+    reclaimer_.drain();
+    // The tries of allowed-ips and sources give their blocks back to the pools, which therefore go after them.
+    allowed_.clear();
+    sources_.clear();
+}
+
+InterfaceId Tables::wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAddress& to) const noexcept
+{
+    const auto* l = get(listeners_, index(outer_vrf));
+    if (!l) return kNoInterface;
+    auto at = std::lower_bound(l->entries.begin(), l->entries.end(), port,
+                               [](const Listeners::Entry& e, std::uint16_t p) { return e.port < p; });
+    for (; at != l->entries.end() && at->port == port; ++at)
+        if (at->source.is_unspecified() || at->source == to) return at->interface;
+    return kNoInterface;
+}
+
+// ---- VRFs and interfaces -------------------------------------------------------------------------------------------
+
+bool Tables::set_vrf(VrfId id)
+{
+    if (vrfs_[index(id)].load(std::memory_order_relaxed)) return true;
+    vrfs_[index(id)].store(new Vrf(id, pool4_, pool6_), std::memory_order_release);
+    vrf_ids_.insert(id);
+    return true;
+}
+
+bool Tables::delete_vrf(VrfId id)
+{
+    if (id == kDefaultVrf || vrf_ids_.erase(id) == 0) return false;
+    replace(vrfs_, index(id), static_cast<Vrf*>(nullptr));
+    return true;
+}
+
+bool Tables::set_interface(const api::SetInterface& update)
+{
+    if (update.id == kNoInterface || update.vlan >= kVlans || !vrf(update.vrf)) return false;
+    const auto* old = interface(update.id);
+    // The new place first: a frame in between finds the interface by either.
+    const auto old_port = old ? old->port : kNoPort;
+    const auto old_vlan = old ? old->vlan : std::uint16_t{0};
+    replace(interfaces_, index(update.id), static_cast<const Interface*>(new Interface(update)));
+    interface_ids_.insert(update.id);
+    map_port(update.port, update.vlan, kNoInterface, update.id);
+    if (old_port != update.port || old_vlan != update.vlan) map_port(old_port, old_vlan, update.id, kNoInterface);
+    nexthops_.refresh(update.id, interface(update.id));
+    return true;
+}
+
+bool Tables::delete_interface(InterfaceId id)
+{
+    if (interface_ids_.erase(id) == 0) return false;
+    const auto* old = interface(id);
+    map_port(old->port, old->vlan, id, kNoInterface);
+    replace(interfaces_, index(id), static_cast<const Interface*>(nullptr));
+    nexthops_.refresh(id, nullptr);
+
+    if (const auto* w = wireguard(id)) {
+        const auto outer = w->outer_vrf;
+        replace(wireguards_, index(id), static_cast<const Wireguard*>(nullptr));
+        const auto at = allowed_.find(id);
+        reclaimer_.retire(std::move(at->second));
+        allowed_.erase(at);
+        publish_listeners(outer);
+    }
+    return true;
+}
+
+// Points (port, vlan) to `to`. Taking away is for the interface `from` only: another may have the place by now.
+void Tables::map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to)
+{
+    if (port == kNoPort) return;
+    auto* map = ports_[index(port)].load(std::memory_order_relaxed);
+    if (!map) {
+        if (to == kNoInterface) return;
+        map = new PortMap{};
+        ports_[index(port)].store(map, std::memory_order_release);
+        port_ids_.insert(port);
+    }
+    auto& place = map->interface[vlan];
+    if (to != kNoInterface || place.load(std::memory_order_relaxed) == from) place.store(to, std::memory_order_release);
+}
+
+// ---- WireGuard -----------------------------------------------------------------------------------------------------
+
+bool Tables::set_wireguard(const api::SetWireguard& update)
+{
+    const auto* i = interface(update.interface);
+    if (!i || i->kind != api::InterfaceKind::Wireguard || !vrf(update.outer_vrf)) return false;
+    auto& tries = allowed_[update.interface];
+    if (!tries) tries = std::make_unique<Allowed>(pool4_, pool6_);
+
+    const auto* old = wireguard(update.interface);
+    const auto old_outer = old ? old->outer_vrf : update.outer_vrf;
+    replace(wireguards_, index(update.interface),
+            static_cast<const Wireguard*>(new Wireguard{update.interface, update.outer_vrf, update.listen_port,
+                                                        update.source, &tries->v4, &tries->v6}));
+    publish_listeners(update.outer_vrf);
+    if (old_outer != update.outer_vrf) publish_listeners(old_outer);
+    return true;
+}
+
+void Tables::publish_listeners(VrfId outer_vrf)
+{
+    auto next = std::make_unique<Listeners>();
+    for (const auto& [id, tries] : allowed_) {
+        const auto* w = wireguard(id);
+        if (w && w->outer_vrf == outer_vrf && w->listen_port != 0)
+            next->entries.push_back({w->listen_port, id, w->source});
+    }
+    // An interface with a source of its own comes before one that takes any.
+    std::sort(next->entries.begin(), next->entries.end(), [](const auto& a, const auto& b) {
+        return std::tuple{a.port, a.source.is_unspecified(), a.interface} <
+               std::tuple{b.port, b.source.is_unspecified(), b.interface};
+    });
+    listening_vrfs_.insert(outer_vrf);
+    replace(listeners_, index(outer_vrf), static_cast<const Listeners*>(next.release()));
+}
+
+Tables::Change Tables::set_allowed_ip(const api::SetAllowedIp& update)
+{
+    const auto at = allowed_.find(update.interface);
+    if (at == allowed_.end()) return Change::Unknown;
+    const auto value = index(update.peer);
+    if (value == 0 || value >= kMaxPeers) return Change::Unknown;
+    const bool full = update.prefix.family() == Family::Ipv4 ? at->second->v4.set(update.prefix, value) == Edit::Full
+                                                             : at->second->v6.set(update.prefix, value) == Edit::Full;
+    return full ? Change::Full : Change::Done;
+}
+
+Tables::Change Tables::delete_allowed_ip(const api::DeleteAllowedIp& update)
+{
+    const auto at = allowed_.find(update.interface);
+    if (at == allowed_.end()) return Change::Unknown;
+    const bool gone = update.prefix.family() == Family::Ipv4 ? at->second->v4.erase(update.prefix)
+                                                             : at->second->v6.erase(update.prefix);
+    return gone ? Change::Done : Change::Absent;
+}
+
+bool Tables::set_peer(const api::SetPeer& update)
+{
+    const std::size_t i = index(update.id);
+    if (i == 0 || i >= kMaxPeers) return false;
+    auto& sources = sources_[update.id];
+    if (!sources) sources = std::make_unique<PrefixSet>(pool4_, pool6_, reclaimer_);
+    replace(peers_, i, static_cast<const Peer*>(new Peer{update.id, update.interface, update.endpoint, sources.get()}));
+    return true;
+}
+
+bool Tables::delete_peer(PeerId id)
+{
+    const auto at = sources_.find(id);
+    if (at == sources_.end()) return false;
+    replace(peers_, index(id), static_cast<const Peer*>(nullptr));
+    reclaimer_.retire(std::move(at->second));
+    sources_.erase(at);
+    return true;
+}
+
+Tables::Change Tables::add_peer_source(const api::AddPeerSource& update)
+{
+    const auto at = sources_.find(update.peer);
+    if (at == sources_.end()) return Change::Unknown;
+    return at->second->add(update.prefix) == Edit::Full ? Change::Full : Change::Done;
+}
+
+Tables::Change Tables::delete_peer_source(const api::DeletePeerSource& update)
+{
+    const auto at = sources_.find(update.peer);
+    if (at == sources_.end()) return Change::Unknown;
+    return at->second->remove(update.prefix) ? Change::Done : Change::Absent;
+}
+
+// ---- memory --------------------------------------------------------------------------------------------------------
+
+std::vector<Tables::ArenaUse> Tables::memory() const
+{
+    std::vector<ArenaUse> out;
+    for (const auto* a : {&pool4_.blocks, &pool4_.rib, &pool6_.blocks, &pool6_.rib})
+        out.push_back({a->name(), a->used(), a->committed()});
+    std::size_t peers = sources_.size() * (sizeof(Peer) + sizeof(PrefixSet));
+    for (const auto& [id, sources] : sources_) peers += sources->list_bytes();
+    const auto objects = [&out](const char* name, std::size_t octets) { out.push_back({name, octets, octets}); };
+    objects("nexthops", nexthops_.bytes());
+    objects("groups", groups_.bytes());
+    objects("peers", peers);
+    objects("interfaces", interface_ids_.size() * sizeof(Interface) + port_ids_.size() * sizeof(PortMap));
+    objects("waiting for readers", reclaimer_.bytes());
+    return out;
+}
+
+}  // namespace culvert::fib
