@@ -808,6 +808,8 @@ void Programmer::set_interface(const InterfaceSpec& spec)
     it->second = spec;
     s.removed.erase({State::Kind::Interface, index(spec.id)});
     api::SetInterface word{spec.id, spec.vrf, spec.kind, spec.up, spec.port, spec.vlan, spec.mac, spec.mtu};
+    word.address4 = spec.address4;
+    word.address6 = spec.address6;
     if (spec.adjust_mss.kind == AdjustMss::Kind::Fixed) {
         word.mss4 = word.mss6 = spec.adjust_mss.value;
     } else if (spec.adjust_mss.kind == AdjustMss::Kind::Auto) {

@@ -46,6 +46,8 @@ struct InterfaceSpec {
     MacAddress mac{};
     std::uint16_t mtu = 1500;
     AdjustMss adjust_mss;
+    Ipv4Address address4{};  // what this box says it is there; zero: it has none
+    Ipv6Address address6{};
     friend bool operator==(const InterfaceSpec&, const InterfaceSpec&) = default;
 };
 
