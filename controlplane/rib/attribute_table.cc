@@ -109,8 +109,7 @@ std::uint32_t AttributeTable::intern(Bytes raw, const IpAddress& next_hop, const
 
 std::uint32_t AttributeTable::intern(const bgp::PathAttributes& attributes, std::optional<std::uint32_t> weight)
 {
-    const bool internal =
-        attributes.local_pref || attributes.originator_id || !attributes.cluster_list.empty();
+    const bool internal = attributes.local_pref || attributes.originator_id || !attributes.cluster_list.empty();
     auto encoded = bgp::encode_attributes(attributes, form(!internal));
     auto& octets = encoded.octets;
     std::uint16_t flags = 0;
@@ -123,8 +122,7 @@ std::uint32_t AttributeTable::intern(const bgp::PathAttributes& attributes, std:
     }
     const auto hash = hash_bytes(octets, seed_ ^ std::hash<IpAddress>{}(attributes.next_hop) ^
                                              mix((static_cast<std::uint64_t>(flags) << 32) + weight.value_or(0)));
-    constexpr auto kKeyFlags =
-        AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
+    constexpr auto kKeyFlags = AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
     const auto found = set_index_.find(hash, [&](std::uint32_t h) {
         const AttributeSet& s = sets_[h];
         return s.hash == hash && s.length == octets.size() && (s.flags & kKeyFlags) == flags &&

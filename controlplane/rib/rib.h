@@ -78,7 +78,7 @@ struct RibConfig {
     bool as_path_ignore = false;
     bool multipath_relax = false;
     bool compare_routerid = false;
-    bool backup_paths = false;                // give the RouteSink a backup, and tell it when only that changes
+    bool backup_paths = false;             // give the RouteSink a backup, and tell it when only that changes
     std::array<FamilyConfig, 2> families;  // index by Family
 };
 
