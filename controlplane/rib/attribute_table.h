@@ -27,8 +27,8 @@ struct AttributeSet {
     std::uint32_t nexthop = 0;
     std::uint32_t blob = 0;
     std::uint32_t length = 0;  // of the blob
+    std::uint32_t as_path_hash = 0;
     std::uint64_t hash = 0;
-    std::uint64_t as_path_hash = 0;
     std::uint32_t local_pref = 0;
     std::uint32_t med = 0;
     std::uint32_t weight = 0;

@@ -17,7 +17,7 @@ struct Candidate {
     std::uint32_t med = 0;  // 0 or the worst when missing, as configured
     std::uint32_t igp_metric = 0;
     std::uint32_t cluster_length = 0;
-    std::uint64_t as_path_hash = 0;
+    std::uint32_t as_path_hash = 0;
     Asn neighbor_as{};  // first AS of the path; 0: the path is empty
     Asn peer_as{};
     Ipv4Address router_id{};  // originator id if there is one
