@@ -455,23 +455,19 @@ void Rib::State::check_maximum(Peer& peer, Family family)
     in.warned = over;
 }
 
-template void Rib::State::announce(Table<Key4>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint);
-template void Rib::State::announce(Table<Key6>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint);
-template void Rib::State::withdraw(Table<Key4>&, Peer&, const bgp::NlriRange&);
-template void Rib::State::withdraw(Table<Key6>&, Peer&, const bgp::NlriRange&);
-template void Rib::State::store(Table<Key4>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, std::uint16_t,
-                                std::uint32_t);
-template void Rib::State::store(Table<Key6>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, std::uint16_t,
-                                std::uint32_t);
-template void Rib::State::remove(Table<Key4>&, std::uint32_t, std::uint16_t);
-template void Rib::State::remove(Table<Key6>&, std::uint32_t, std::uint16_t);
-template void Rib::State::decide(Table<Key4>&, std::uint32_t, bool, bool, std::uint32_t);
-template void Rib::State::decide(Table<Key6>&, std::uint32_t, bool, bool, std::uint32_t);
-template void Rib::State::note(Table<Key4>&, std::uint32_t, bool);
-template void Rib::State::note(Table<Key6>&, std::uint32_t, bool);
-template void Rib::State::report(Table<Key4>&, std::uint32_t, std::uint16_t, bool);
-template void Rib::State::report(Table<Key6>&, std::uint32_t, std::uint16_t, bool);
-template bool Rib::State::usable(const Table<Key4>&, const Path&) const;
-template bool Rib::State::usable(const Table<Key6>&, const Path&) const;
+#define CULVERT_INSTANTIATE(K)                                                                             \
+    template void Rib::State::announce(Table<K>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint); \
+    template void Rib::State::withdraw(Table<K>&, Peer&, const bgp::NlriRange&);                           \
+    template void Rib::State::store(Table<K>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, \
+                                    std::uint16_t, std::uint32_t);                                         \
+    template void Rib::State::remove(Table<K>&, std::uint32_t, std::uint16_t);                             \
+    template void Rib::State::decide(Table<K>&, std::uint32_t, bool, bool, std::uint32_t);                 \
+    template void Rib::State::note(Table<K>&, std::uint32_t, bool);                                        \
+    template void Rib::State::report(Table<K>&, std::uint32_t, std::uint16_t, bool);                       \
+    template bool Rib::State::usable(const Table<K>&, const Path&) const;                                  \
+    template Candidate Rib::State::candidate(const Table<K>&, std::uint32_t, bool) const;
+CULVERT_INSTANTIATE(Key4)
+CULVERT_INSTANTIATE(Key6)
+#undef CULVERT_INSTANTIATE
 
 }  // namespace culvert::rib
