@@ -58,7 +58,8 @@ ImportMemo::Outcome Rib::State::run_import(const Peer& peer, std::size_t family,
         const std::uint32_t before = f.weight.value_or(0);
         std::uint32_t after = before;
         const policy::Neighbor from{peer.context.remote_address, peer.context.negotiated.remote_as, peer.external};
-        if (f.import_step->apply({prefix, from, attributes, after}) == policy::Verdict::Reject) flags |= Path::kRejected;
+        if (f.import_step->apply({prefix, from, attributes, after}) == policy::Verdict::Reject)
+            flags |= Path::kRejected;
         if (after != before) weight = after;
     }
     if (!(flags & (Path::kRejected | Path::kLooped))) {
@@ -76,16 +77,18 @@ ImportMemo::Outcome Rib::State::import(Peer& peer, std::size_t family, std::uint
         return run_import(peer, family, set, prefix);
     auto& memo = peer.in[family].memo;
     if (!memo) memo = std::make_unique<ImportMemo>(sets);
-    if (const auto known = (*memo)[set]; known.known) {
+    if (auto known = (*memo)[set]; known.known) {
+        if (known.set == 0) known.set = set;
         sets.reference(known.set);
         return known;
     }
     const auto made = run_import(peer, family, set, prefix);
-    // The memo's own reference, but none of a set to itself: it would never go.
-    ImportMemo::Outcome kept = made;
-    if (made.set == set) return made;
-    sets.reference(made.set);
-    (*memo)[set] = kept;
+    // The memo's own reference; but none of a set to itself, which would never go then.
+    auto& kept = (*memo)[set] = made;
+    if (made.set == set)
+        kept.set = 0;
+    else
+        sets.reference(made.set);
     return made;
 }
 
@@ -110,8 +113,8 @@ Candidate Rib::State::candidate(const Table<K>& t, std::uint32_t handle, bool cu
     Candidate c;
     c.path = handle;
     c.weight = s.flags & AttributeSet::kHasWeight ? s.weight
-               : from.local                        ? kLocalWeight
-                                                   : from.weight[Table<K>::kIndex];
+               : from.local                       ? kLocalWeight
+                                                  : from.weight[Table<K>::kIndex];
     c.local_pref = s.flags & AttributeSet::kHasLocalPref ? s.local_pref : config.default_local_preference;
     c.path_length = s.path_length;
     c.med = s.flags & AttributeSet::kHasMed ? s.med : config.med_missing_as_worst ? 0xffffffff : 0;
@@ -183,10 +186,9 @@ void Rib::State::decide(Table<K>& t, std::uint32_t prefix, bool best_changed, bo
             const auto& f = config.families[Table<K>::kIndex];
             const std::size_t limit =
                 std::max<std::size_t>(1, chosen.external ? f.maximum_paths : f.maximum_paths_ibgp);
-            const auto shared =
-                std::partition(candidates.begin(), candidates.end(), [&](const Candidate& c) {
-                    return c.path == best || (limit > 1 && compare(c, chosen, config).equal_cost);
-                });
+            const auto shared = std::partition(candidates.begin(), candidates.end(), [&](const Candidate& c) {
+                return c.path == best || (limit > 1 && compare(c, chosen, config).equal_cost);
+            });
             const auto count = static_cast<std::size_t>(shared - candidates.begin());
             if (count > limit) {
                 // Which ones must not depend on the order they came in.
@@ -277,7 +279,7 @@ void Rib::State::store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, st
 
     handle = t.paths.allocate();
     if (handle == 0) {
-        if (in) events.push_back({Event::Kind::TableFull, peers[peer]->handle, Table<K>::kFamily, in->accepted, false});
+        if (in) table_full(*peers[peer], Table<K>::kFamily);
         return free_if_unused(t, prefix);
     }
     sets.reference(set);
@@ -376,8 +378,7 @@ void Rib::State::announce(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri, s
         }
         for (const auto& i : std::span{batch}.first(n)) {
             if (i.prefix == 0) {
-                events.push_back({Event::Kind::TableFull, peer.handle, Table<K>::kFamily,
-                                  peer.in[Table<K>::kIndex].accepted, false});
+                table_full(peer, Table<K>::kFamily);
                 continue;
             }
             if (each) {
@@ -429,6 +430,13 @@ void Rib::State::withdraw(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri)
     }
 }
 
+void Rib::State::table_full(Peer& peer, Family family)
+{
+    AdjIn& in = peer.in[static_cast<std::size_t>(family)];
+    if (std::exchange(in.told_full, true)) return;
+    events.push_back({Event::Kind::TableFull, peer.handle, family, in.accepted, false});
+}
+
 void Rib::State::check_maximum(Peer& peer, Family family)
 {
     AdjIn& in = peer.in[static_cast<std::size_t>(family)];
@@ -447,23 +455,19 @@ void Rib::State::check_maximum(Peer& peer, Family family)
     in.warned = over;
 }
 
-template void Rib::State::announce(Table<Key4>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint);
-template void Rib::State::announce(Table<Key6>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint);
-template void Rib::State::withdraw(Table<Key4>&, Peer&, const bgp::NlriRange&);
-template void Rib::State::withdraw(Table<Key6>&, Peer&, const bgp::NlriRange&);
-template void Rib::State::store(Table<Key4>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, std::uint16_t,
-                                std::uint32_t);
-template void Rib::State::store(Table<Key6>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, std::uint16_t,
-                                std::uint32_t);
-template void Rib::State::remove(Table<Key4>&, std::uint32_t, std::uint16_t);
-template void Rib::State::remove(Table<Key6>&, std::uint32_t, std::uint16_t);
-template void Rib::State::decide(Table<Key4>&, std::uint32_t, bool, bool, std::uint32_t);
-template void Rib::State::decide(Table<Key6>&, std::uint32_t, bool, bool, std::uint32_t);
-template void Rib::State::note(Table<Key4>&, std::uint32_t, bool);
-template void Rib::State::note(Table<Key6>&, std::uint32_t, bool);
-template void Rib::State::report(Table<Key4>&, std::uint32_t, std::uint16_t, bool);
-template void Rib::State::report(Table<Key6>&, std::uint32_t, std::uint16_t, bool);
-template bool Rib::State::usable(const Table<Key4>&, const Path&) const;
-template bool Rib::State::usable(const Table<Key6>&, const Path&) const;
+#define CULVERT_INSTANTIATE(K)                                                                             \
+    template void Rib::State::announce(Table<K>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint); \
+    template void Rib::State::withdraw(Table<K>&, Peer&, const bgp::NlriRange&);                           \
+    template void Rib::State::store(Table<K>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, \
+                                    std::uint16_t, std::uint32_t);                                         \
+    template void Rib::State::remove(Table<K>&, std::uint32_t, std::uint16_t);                             \
+    template void Rib::State::decide(Table<K>&, std::uint32_t, bool, bool, std::uint32_t);                 \
+    template void Rib::State::note(Table<K>&, std::uint32_t, bool);                                        \
+    template void Rib::State::report(Table<K>&, std::uint32_t, std::uint16_t, bool);                       \
+    template bool Rib::State::usable(const Table<K>&, const Path&) const;                                  \
+    template Candidate Rib::State::candidate(const Table<K>&, std::uint32_t, bool) const;
+CULVERT_INSTANTIATE(Key4)
+CULVERT_INSTANTIATE(Key6)
+#undef CULVERT_INSTANTIATE
 
 }  // namespace culvert::rib

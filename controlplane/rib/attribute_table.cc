@@ -27,14 +27,14 @@ T saturate(std::size_t v)
     return static_cast<T>(std::min<std::size_t>(v, std::numeric_limits<T>::max()));
 }
 
-std::uint64_t hash_as_path(const bgp::AsPath& path)
+std::uint32_t hash_as_path(const bgp::AsPath& path, std::uint64_t seed)
 {
-    std::uint64_t h = path.segments.size();
+    std::uint64_t h = seed + path.segments.size();
     for (const auto& s : path.segments) {
         h = fold(h ^ static_cast<std::uint64_t>(s.kind), 0x9e3779b97f4a7c15ULL + s.asns.size());
         for (const auto asn : s.asns) h = fold(h ^ index(asn), 0xd1b54a32d192ed03ULL);
     }
-    return h;
+    return static_cast<std::uint32_t>(h);
 }
 
 }  // namespace
@@ -109,8 +109,7 @@ std::uint32_t AttributeTable::intern(Bytes raw, const IpAddress& next_hop, const
 
 std::uint32_t AttributeTable::intern(const bgp::PathAttributes& attributes, std::optional<std::uint32_t> weight)
 {
-    const bool internal =
-        attributes.local_pref || attributes.originator_id || !attributes.cluster_list.empty();
+    const bool internal = attributes.local_pref || attributes.originator_id || !attributes.cluster_list.empty();
     auto encoded = bgp::encode_attributes(attributes, form(!internal));
     auto& octets = encoded.octets;
     std::uint16_t flags = 0;
@@ -123,8 +122,7 @@ std::uint32_t AttributeTable::intern(const bgp::PathAttributes& attributes, std:
     }
     const auto hash = hash_bytes(octets, seed_ ^ std::hash<IpAddress>{}(attributes.next_hop) ^
                                              mix((static_cast<std::uint64_t>(flags) << 32) + weight.value_or(0)));
-    constexpr auto kKeyFlags =
-        AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
+    constexpr auto kKeyFlags = AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
     const auto found = set_index_.find(hash, [&](std::uint32_t h) {
         const AttributeSet& s = sets_[h];
         return s.hash == hash && s.length == octets.size() && (s.flags & kKeyFlags) == flags &&
@@ -160,7 +158,7 @@ void AttributeTable::classify(AttributeSet& s, const bgp::PathAttributes& a) con
     s.origin = static_cast<std::uint8_t>(a.origin);
     s.path_length = saturate<std::uint16_t>(a.as_path.length());
     s.neighbor_as = a.as_path.neighbor_as().value_or(Asn{});
-    s.as_path_hash = hash_as_path(a.as_path);
+    s.as_path_hash = hash_as_path(a.as_path, seed_);
     s.own_as = saturate<std::uint8_t>(a.as_path.count(asn_));
     s.local_pref = a.local_pref.value_or(0);
     s.med = a.med.value_or(0);

@@ -18,17 +18,17 @@ struct AttributeSet {
         kHasOriginator = 8,
         kHasLinkLocal = 16,  // the blob ends in a link-local next hop
         kNoAdvertise = 32,
-        kNoExport = 64,     // or NO_EXPORT_SUBCONFED
+        kNoExport = 64,      // or NO_EXPORT_SUBCONFED
         kClusterLoop = 128,  // our cluster id or router id is in it
     };
 
-    std::uint32_t raw = 0;  // first of the raw forms that lead here
+    std::uint32_t raw = 0;         // first of the raw forms that lead here
     std::uint32_t references = 0;  // 0: free
     std::uint32_t nexthop = 0;
     std::uint32_t blob = 0;
     std::uint32_t length = 0;  // of the blob
+    std::uint32_t as_path_hash = 0;
     std::uint64_t hash = 0;
-    std::uint64_t as_path_hash = 0;
     std::uint32_t local_pref = 0;
     std::uint32_t med = 0;
     std::uint32_t weight = 0;

@@ -17,20 +17,20 @@ struct Candidate {
     std::uint32_t med = 0;  // 0 or the worst when missing, as configured
     std::uint32_t igp_metric = 0;
     std::uint32_t cluster_length = 0;
-    std::uint64_t as_path_hash = 0;
-    Asn neighbor_as{};            // first AS of the path; 0: the path is empty
+    std::uint32_t as_path_hash = 0;
+    Asn neighbor_as{};  // first AS of the path; 0: the path is empty
     Asn peer_as{};
-    Ipv4Address router_id{};      // originator id if there is one
+    Ipv4Address router_id{};  // originator id if there is one
     const IpAddress* neighbor = nullptr;
     bgp::Origin origin = bgp::Origin::Incomplete;
     std::uint8_t local_source = 0;
     bool local = false;
     bool external = false;
-    bool current = false;         // is the best path now
+    bool current = false;  // is the best path now
 };
 
 struct Comparison {
-    int order = 0;            // < 0: the first is better
+    int order = 0;  // < 0: the first is better
     Reason reason = Reason::None;
     bool equal_cost = false;  // they may share traffic
 };

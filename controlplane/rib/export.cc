@@ -11,8 +11,8 @@ namespace {
 
 auto tie(const ExportRules& r)
 {
-    return std::tie(r.family, r.external, r.four_octet_as, r.own_as, r.local_as, r.local_as_replace, r.remote_as, r.self,
-                    r.self_link_local, r.subnet, r.next_hop_self, r.next_hop_self_force, r.next_hop_unchanged,
+    return std::tie(r.family, r.external, r.four_octet_as, r.own_as, r.local_as, r.local_as_replace, r.remote_as,
+                    r.self, r.self_link_local, r.subnet, r.next_hop_self, r.next_hop_self_force, r.next_hop_unchanged,
                     r.send_community, r.send_extended_community, r.send_large_community, r.as_override,
                     r.remove_private_as, r.cluster_id, r.default_local_preference, r.step, r.neighbor.address,
                     r.neighbor.asn, r.neighbor.external);
@@ -42,8 +42,7 @@ bool set_next_hop(const ExportRules& rules, const ExportSource& source, bgp::Pat
         a.link_local_next_hop.reset();
         return true;
     }
-    const bool ours = rules.next_hop_self_force ||
-                      (rules.next_hop_self && source.kind != ExportSource::Kind::Internal);
+    const bool ours = rules.next_hop_self_force || (rules.next_hop_self && source.kind != ExportSource::Kind::Internal);
     if (ours || a.next_hop.is_link_local()) return set_self(rules, a);
     a.link_local_next_hop.reset();  // RFC 2545 3: only for a neighbour on the link
     return true;
@@ -113,7 +112,8 @@ bool export_attributes(const ExportRules& rules, const ExportSource& source, con
 std::uint32_t SentSets::intern(const bgp::EncodedAttributes& encoded)
 {
     key_.clear();
-    key_.push_back(static_cast<std::uint8_t>((encoded.next_hop.is_v6() ? 1 : 0) | (encoded.link_local_next_hop ? 2 : 0)));
+    key_.push_back(
+        static_cast<std::uint8_t>((encoded.next_hop.is_v6() ? 1 : 0) | (encoded.link_local_next_hop ? 2 : 0)));
     const auto append = [&](Bytes b) { key_.insert(key_.end(), b.begin(), b.end()); };
     append(encoded.next_hop.octets());
     if (encoded.link_local_next_hop) append(encoded.link_local_next_hop->octets);

@@ -12,13 +12,13 @@ struct ExportRules {
     Family family = Family::Ipv4;
     bool external = true;
     bool four_octet_as = true;
-    Asn own_as{};                     // the RIB's
-    std::optional<Asn> local_as;      // `local-as`, when it differs from own_as
+    Asn own_as{};                 // the RIB's
+    std::optional<Asn> local_as;  // `local-as`, when it differs from own_as
     bool local_as_replace = false;
-    Asn remote_as{};                  // only where as_override or remove_private_as look at it
-    IpAddress self{};                 // our end of the session in this family
+    Asn remote_as{};   // only where as_override or remove_private_as look at it
+    IpAddress self{};  // our end of the session in this family
     std::optional<Ipv6Address> self_link_local;
-    std::optional<IpPrefix> subnet;   // external only: next hops in it are kept
+    std::optional<IpPrefix> subnet;  // external only: next hops in it are kept
     bool next_hop_self = false, next_hop_self_force = false, next_hop_unchanged = false;
     bool send_community = true, send_extended_community = true, send_large_community = true;
     bool as_override = false;
@@ -26,7 +26,7 @@ struct ExportRules {
     std::uint32_t cluster_id = 0;
     std::uint32_t default_local_preference = 100;
     std::shared_ptr<const policy::ExportStep> step;
-    policy::Neighbor neighbor;        // set only with a step: then nothing is shared
+    policy::Neighbor neighbor;  // set only with a step: then nothing is shared
     friend bool operator==(const ExportRules& a, const ExportRules& b);
 };
 
@@ -34,8 +34,8 @@ struct ExportRules {
 struct ExportSource {
     enum class Kind : std::uint8_t { Local, External, Internal };
     Kind kind = Kind::Local;
-    Ipv4Address router_id{};     // Internal: of the neighbour it came from
-    bool force_self = false;     // the next hop is the very neighbour it would be sent to
+    Ipv4Address router_id{};  // Internal: of the neighbour it came from
+    bool force_self = false;  // the next hop is the very neighbour it would be sent to
 };
 
 // Makes of a set in the RIB what the neighbour is to see. False: nothing (policy, or no usable next hop).
@@ -59,10 +59,7 @@ public:
     void prefetch(std::uint32_t set) const noexcept { __builtin_prefetch(&sets_[set]); }
 
     std::size_t size() const noexcept { return sets_.used(); }
-    std::size_t octets() const noexcept
-    {
-        return sets_.items().mapped_octets() + index_.octets() + blobs_.octets();
-    }
+    std::size_t octets() const noexcept { return sets_.items().mapped_octets() + index_.octets() + blobs_.octets(); }
 
 private:
     struct SentSet {

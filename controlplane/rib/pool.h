@@ -19,8 +19,7 @@ class ItemPool {
 public:
     // `item_octets` >= 4; a chunk holds 2^`chunk_bits` items.
     ItemPool(std::size_t item_octets, unsigned chunk_bits) noexcept : item_octets_(item_octets), chunk_bits_(chunk_bits)
-    {
-    }
+    {}
     ItemPool(ItemPool&& other) noexcept
         : item_octets_(other.item_octets_),
           chunk_bits_(other.chunk_bits_),
@@ -83,6 +82,11 @@ public:
     {
         const Chunk& c = chunks_[handle >> chunk_bits_];
         return c.items == nullptr ? 0 : (handle & ~(capacity() - 1)) + c.fresh;
+    }
+    // Where to go on when everything below fresh_end(handle) was seen and `at` stands there (or the chunk is gone).
+    std::uint32_t after_chunk(std::uint32_t at, std::uint32_t end) const noexcept
+    {
+        return next_chunk(at == end && end != 0 ? end - 1 : at);
     }
     std::uint32_t next_chunk(std::uint32_t handle) const noexcept
     {

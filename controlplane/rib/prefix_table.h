@@ -57,7 +57,7 @@ struct Destination {
     using Key = K;
     static constexpr std::uint8_t kFree = 0xff;  // as `length`
 
-    std::uint32_t paths = 0;       // list of Path
+    std::uint32_t paths = 0;  // list of Path
     Key key{};
     std::uint32_t changed = 0;     // where in the change log it stands last (low 32 bits)
     std::uint16_t advertised = 0;  // in so many Adj-RIBs-Out

@@ -78,8 +78,9 @@ struct RibConfig {
     bool as_path_ignore = false;
     bool multipath_relax = false;
     bool compare_routerid = false;
-    bool backup_paths = false;                // give the RouteSink a backup, and tell it when only that changes
+    bool backup_paths = false;             // give the RouteSink a backup, and tell it when only that changes
     std::array<FamilyConfig, 2> families;  // index by Family
+    std::uint64_t hash_seed = 0;  // random, so that nobody can choose prefixes that collide; configure() ignores it
 };
 
 struct MaximumPrefix {

@@ -22,9 +22,9 @@ inline constexpr std::uint16_t kFreePath = 0xffff;           // as Path::peer
 // One neighbour's word on one prefix.
 struct Path {
     enum Flag : std::uint16_t {
-        kMultipath = 1,   // in use, the best one too
+        kMultipath = 1,  // in use, the best one too
         kBackup = 2,
-        kRejected = 4,    // by import policy or for lack of one
+        kRejected = 4,  // by import policy or for lack of one
         kLooped = 8,
         kGeneration = 16,  // which round of (enhanced) refresh it came in
         kUsable = 32,      // took part in the last decision
@@ -32,8 +32,8 @@ struct Path {
 
     std::uint32_t next = 0;
     std::uint32_t prefix = 0;
-    std::uint32_t set = 0;       // after import policy; holds a reference
-    std::uint32_t set_in = 0;    // as received; holds a reference when it differs
+    std::uint32_t set = 0;          // after import policy; holds a reference
+    std::uint32_t set_in = 0;       // as received; holds a reference when it differs
     std::uint32_t received_at = 0;  // seconds
     std::uint16_t peer = kFreePath;
     std::uint16_t flags = 0;
@@ -105,10 +105,10 @@ struct AdjIn {
     std::uint32_t accepted = 0;
     bool end_of_rib = false;
     bool warned = false, exceeded = false;  // maximum-prefix
+    bool told_full = false;                 // TableFull, once a session
     bool refreshing = false;                // between BoRR and EoRR
     bool generation = false;
-    std::uint8_t sweep = 0;
-    std::unique_ptr<ImportMemo> memo;       // when there is policy that doesn't look at prefixes
+    std::unique_ptr<ImportMemo> memo;  // when there is policy that doesn't look at prefixes
 };
 
 struct AdjOut {
@@ -119,25 +119,26 @@ struct AdjOut {
     };
 
     bool active = false;
-    bool allowed = false;        // RFC 8212
+    bool allowed = false;  // RFC 8212
     std::shared_ptr<ExportContext> context;
     std::uint32_t default_sent = 0;  // what default-originate announces; holds a reference
     SentTable sent;
-    std::uint64_t place = 0;     // in the change log
+    std::uint32_t sweep_page = 0;  // of `sent`, when the session is over
+    std::uint64_t place = 0;       // in the change log
 
     // A walk over the whole table, its prefixes ordered by attribute set so that they pack well.
     Phase phase = Phase::Idle;
-    bool again = false;          // changes were missed: walk once more
-    bool resend = false;         // even what the neighbour is known to have
+    bool again = false;   // changes were missed: walk once more
+    bool resend = false;  // even what the neighbour is known to have
     std::uint32_t at = 0;
     std::vector<std::uint32_t> starts;  // by set
     std::vector<std::uint32_t> order;
 
     std::vector<Staged> staged;  // computed, not yet in a message
     std::size_t staged_at = 0;
-    bool marker_begin = false;   // BoRR is due
-    bool marker_end = false;     // EoR, or EoRR after a BoRR, is due when the walk is over
-    bool refresh = false;        // the walk answers an enhanced refresh
+    bool marker_begin = false;  // BoRR is due
+    bool marker_end = false;    // EoR, or EoRR after a BoRR, is due when the walk is over
+    bool refresh = false;       // the walk answers an enhanced refresh
 };
 
 struct Peer {
@@ -145,11 +146,10 @@ struct Peer {
     PeerHandle handle{};
     bool up = false;
     bool external = true;
-    std::uint32_t sweep_page = 0;  // of the Adj-RIBs-Out of a dead peer
     PeerConfig config;
     PeerContext context;
     TimePoint wait_until{};
-    bool sent_something = false;   // since the advertisement interval began
+    bool sent_something = false;  // since the advertisement interval began
     std::array<AdjIn, 2> in;
     std::array<AdjOut, 2> out;
 };
@@ -157,13 +157,12 @@ struct Peer {
 // What the decision needs of a peer, close together.
 struct PeerSummary {
     bool exists = false;
-    bool usable = false;    // its session is up, or it is ourselves
+    bool usable = false;  // its session is up, or it is ourselves
     bool external = false;
     bool local = false;
     bool multihop = false;
-    bool report = false;    // track_feasible
-    bool client = false;    // of ours as route reflector, in any family: see client_of
-    std::array<bool, 2> client_of{};
+    bool report = false;           // track_feasible
+    std::array<bool, 2> client{};  // of ours as route reflector
     std::array<std::uint8_t, 2> sweep{};
     std::array<std::uint16_t, 2> weight{};
     Asn remote_as{};
@@ -182,10 +181,10 @@ struct Table {
     PrefixTable<K> prefixes;
     Pool<Path> paths{16};
     ChangeLog log;
-    std::uint64_t read_end = 1;      // the place of the reader that is furthest
-    std::uint64_t route_place = 1;   // the route sink's
+    std::uint64_t read_end = 1;     // the place of the reader that is furthest
+    std::uint64_t route_place = 1;  // the route sink's
     std::uint64_t version = 0;
-    std::uint32_t with_paths = 0;    // prefixes that have some
+    std::uint32_t with_paths = 0;  // prefixes that have some
 
     // The sweep over all paths: it goes round until it has come past the place where the last request found it.
     bool sweeping = false;
@@ -197,7 +196,7 @@ struct Table {
 struct Neighbor {
     bool used = false;
     PeerConfig config;
-    Peer* session = nullptr;  // the current one
+    Peer* session = nullptr;     // the current one
     std::uint32_t sessions = 0;  // with those that are still being swept
 };
 
@@ -237,6 +236,7 @@ struct Rib::State {
     template <class K>
     void report(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, bool feasible);
     void check_maximum(Peer& peer, Family family);
+    void table_full(Peer& peer, Family family);
 
     // Work for later: sweep.cc
     template <class K>
@@ -248,22 +248,23 @@ struct Rib::State {
     void sweep_path(Table<K>& t, std::uint32_t path, bool nexthops);
     template <class K>
     void end_sweep(Table<K>& t);
+    template <class K>
+    bool give_back_sent(Table<K>& t, Peer& peer, std::size_t& budget);
     void sweep_sent(std::size_t& budget);
     void retire(std::uint16_t number);
 
     // Output: adj_out.cc
-    void start_output(Peer& peer, bool initial);
+    void configure_output(Peer& peer);
     void stop_output(AdjOut& out);
     void unstage(AdjOut& out);
     ExportRules export_rules(const Peer& peer, Family family) const;
     std::shared_ptr<ExportContext> context_for(ExportRules rules);
-    void drop_unused_contexts();
     template <class K>
     void start_walk(Table<K>& t, AdjOut& out);
     template <class K>
     bool stage(Table<K>& t, Peer& peer);
     template <class K>
-    bool next_window(Table<K>& t, AdjOut& out);
+    void gather(Table<K>& t, AdjOut& out);  // the next prefixes to look at, into `window`
     template <class K>
     std::uint32_t target(Table<K>& t, Peer& peer, std::uint32_t prefix);
     template <class K>
@@ -295,7 +296,6 @@ struct Rib::State {
     Peer* session(PeerHandle handle) const;
     Neighbor& neighbor(PeerHandle handle);
     void summarize(const Peer& peer);
-    void configure_output(Peer& peer);
 
     template <class F>
     decltype(auto) with(Family family, F&& f)
@@ -314,19 +314,18 @@ struct Rib::State {
     SentSets sent_sets;
     Table<Key4> v4;
     Table<Key6> v6;
-    std::vector<PeerSummary> summaries;           // by Path::peer
-    std::vector<std::unique_ptr<Peer>> peers;     // by Path::peer; null below kLocalPeers and where free
-    std::vector<std::uint16_t> active;            // peers that are up
-    std::vector<std::uint16_t> dead;              // peers whose Adj-RIBs-Out are being given back
-    std::vector<Neighbor> neighbors;              // by handle - 1
+    std::vector<PeerSummary> summaries;        // by Path::peer
+    std::vector<std::unique_ptr<Peer>> peers;  // by Path::peer; null below kLocalPeers and where free
+    std::vector<std::uint16_t> active;         // peers that are up
+    std::vector<std::uint16_t> dead;           // peers whose Adj-RIBs-Out are being given back
+    std::vector<Neighbor> neighbors;           // by handle - 1
     std::vector<std::weak_ptr<ExportContext>> contexts;
-    bool nexthops_swept = false;                  // a sweep for changed next hops is under way
     std::deque<FeasibleChange> feasible;
     std::vector<Event> events;
 
-    std::vector<Candidate> candidates;            // scratch of decide()
-    std::vector<std::uint32_t> window;            // scratch of stage()
-    std::vector<RoutePath> route_paths;           // scratch of drain()
+    std::vector<Candidate> candidates;              // scratch of decide()
+    std::vector<std::uint32_t> window;              // scratch of stage()
+    std::vector<RoutePath> route_paths;             // scratch of drain()
     std::array<bgp::EncodedAttributes, 2> encoded;  // scratch of emit(): the one in use and the one before
 };
 
