@@ -45,8 +45,9 @@ Attempt attempt(Node node, std::string_view line, std::span<const Word> words, b
         if (!match) continue;
         match->args.no = no;
         if (!out.found || match->score < out.found->match.score) {
+            out.ambiguous = !match->other.empty();
+            out.other = match->other;
             out.found = Found{rule.statement, std::move(*match)};
-            out.ambiguous = false;
         } else if (match->score == out.found->match.score &&
                    match->args.canonical() != out.found->match.args.canonical()) {
             out.ambiguous = true;
@@ -153,7 +154,8 @@ std::string nearest_statement(Node node, std::string_view line)
     for (auto n = node; n != Node::Exec; n = info(n).parent) {
         for (const auto& rule : rules(n)) {
             if (rule.statement->form == Form::Leave) continue;
-            const auto wanted = split(shown(rule.statement->syntax));
+            const auto text = shown(rule.statement->syntax);
+            const auto wanted = split(text);
             std::size_t cost = 0;
             for (std::size_t i = 0; i < std::max(typed.size(), wanted.size()); ++i) {
                 if (i >= typed.size()) {
@@ -174,7 +176,7 @@ std::string nearest_statement(Node node, std::string_view line)
             }
             if (cost < best_cost) {
                 best_cost = cost;
-                best = shown(rule.statement->syntax);
+                best = text;
             }
         }
     }
