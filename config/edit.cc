@@ -47,6 +47,7 @@ Wireguard* Edit::object<Wireguard>()
     auto* interface = object<Interface>();
     if (!interface) return nullptr;
     if (auto* tunnel = std::get_if<Wireguard>(&interface->kind)) return tunnel;
+    if (no) return &gone_;
     return missing<Wireguard>(fmt::format("interface {} is {}", interface->name, kind_name(*interface)),
                               "say `tunnel mode wireguard` before");
 }

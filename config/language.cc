@@ -1,6 +1,6 @@
 #include "config/language.h"
 
-#include "base/check.h"
+#include "config/exec_table.h"
 
 #include <fmt/format.h>
 
@@ -11,6 +11,18 @@
 namespace culvert::config {
 namespace {
 
+// Commands as statements that change nothing, so that matching and help know one kind of row.
+const std::vector<Statement>& commands()
+{
+    static const std::vector<Statement> kRows = [] {
+        std::vector<Statement> rows;
+        for (const auto& command : exec_statements())
+            rows.push_back({Node::Exec, command.syntax, Form::Plain, Cost::Apply, command.summary, {}});
+        return rows;
+    }();
+    return kRows;
+}
+
 using RuleMap = std::map<Node, std::vector<Rule>>;
 
 const RuleMap& all_rules()
@@ -19,12 +31,15 @@ const RuleMap& all_rules()
         RuleMap map;
         for (const auto& statement : statements())
             map[statement.node].push_back({&statement, Syntax{statement.syntax}, Syntax{statement.syntax, true}});
+        for (const auto& statement : commands())
+            map[Node::Exec].push_back({&statement, Syntax{statement.syntax}, Syntax{statement.syntax}});
         return map;
     }();
     return kRules;
 }
 
 struct Found {
+    std::size_t row = 0;
     const Statement* statement = nullptr;
     Syntax::Match match;
 };
@@ -39,14 +54,17 @@ struct Attempt {
 Attempt attempt(Node node, std::string_view line, std::span<const Word> words, bool no)
 {
     Attempt out;
-    for (const auto& rule : rules(node)) {
+    const auto all = rules(node);
+    for (std::size_t row = 0; row < all.size(); ++row) {
+        const auto& rule = all[row];
         if (no && rule.statement->form != Form::Setting) continue;
         auto match = (no ? rule.negated : rule.plain).match(line, words, &out.progress);
         if (!match) continue;
         match->args.no = no;
         if (!out.found || match->score < out.found->match.score) {
-            out.found = Found{rule.statement, std::move(*match)};
-            out.ambiguous = false;
+            out.ambiguous = !match->other.empty();
+            out.other = match->other;
+            out.found = Found{row, rule.statement, std::move(*match)};
         } else if (match->score == out.found->match.score &&
                    match->args.canonical() != out.found->match.args.canonical()) {
             out.ambiguous = true;
@@ -150,10 +168,11 @@ std::string nearest_statement(Node node, std::string_view line)
     // Words of a line against words of a statement: a variable costs little, a slip what it is long, a strange word 4.
     std::string best;
     std::size_t best_cost = ~std::size_t{0};
-    for (auto n = node; n != Node::Exec; n = info(n).parent) {
+    for (auto n = node; n != Node::Exec || n == node; n = info(n).parent) {
         for (const auto& rule : rules(n)) {
             if (rule.statement->form == Form::Leave) continue;
-            const auto wanted = split(shown(rule.statement->syntax));
+            const auto text = shown(rule.statement->syntax);
+            const auto wanted = split(text);
             std::size_t cost = 0;
             for (std::size_t i = 0; i < std::max(typed.size(), wanted.size()); ++i) {
                 if (i >= typed.size()) {
@@ -174,30 +193,65 @@ std::string nearest_statement(Node node, std::string_view line)
             }
             if (cost < best_cost) {
                 best_cost = cost;
-                best = shown(rule.statement->syntax);
+                best = text;
             }
         }
+        if (n == Node::Exec) break;
     }
     const auto limit = 4 + 3 * typed.size();
     if (best_cost > limit) return {};
     return no ? "no " + best : best;
 }
 
-Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std::string_view line, bool from_top)
+namespace {
+
+std::optional<Diagnostic> unreadable(std::string_view line)
 {
+    Diagnostic d;
     if (line.size() > kMaxLineLength) {
-        Diagnostic d;
         d.message = fmt::format("the line is longer than {} characters", kMaxLineLength);
         d.hint = "a statement that takes a list may be written more than once";
-        return Error{std::move(d)};
+        return d;
     }
     for (const char c : line) {
         if (static_cast<unsigned char>(c) >= ' ' || c == '\t' || c == '\r') continue;
-        Diagnostic d;
         d.message = "a control character stands in the line";
         d.hint = "the file is to be plain text";
+        return d;
+    }
+    return std::nullopt;
+}
+
+Diagnostic ambiguous(std::string_view line, const Attempt& tried)
+{
+    Diagnostic d;
+    d.kind = Diagnostic::Kind::Ambiguous;
+    d.message = fmt::format("`{}` may be `{}` or `{}`", line, tried.found->match.args.canonical(), tried.other);
+    d.hint = "write the words out";
+    return d;
+}
+
+}  // namespace
+
+Result<MatchedLine, Diagnostic> match_line(Node node, std::string_view line)
+{
+    if (auto bad = unreadable(line)) return Error{*std::move(bad)};
+    const auto words = split(line);
+    if (words.empty()) {
+        Diagnostic d;
+        d.kind = Diagnostic::Kind::Incomplete;
+        d.message = "nothing was typed";
         return Error{std::move(d)};
     }
+    auto tried = attempt(node, line, words, false);
+    if (tried.ambiguous) return Error{ambiguous(line, tried)};
+    if (!tried.found) return Error{explain(node, line, words, tried.progress)};
+    return MatchedLine{tried.found->row, std::move(tried.found->match.args)};
+}
+
+Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std::string_view line, bool from_top)
+{
+    if (auto bad = unreadable(line)) return Error{*std::move(bad)};
     auto all = split(line);
     if (all.empty() || all[0].text[0] == '!' || all[0].text[0] == '#') return AppliedLine{};
     const bool no = all[0].text == "no";
@@ -226,14 +280,7 @@ Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std
         // `exit` is about the block, wherever on the line it stands.
         if (i + 1 < order.size() && node == Node::Top && tried.found && tried.found->statement->form == Form::Leave)
             continue;
-        if (tried.ambiguous) {
-            Diagnostic d;
-            d.kind = Diagnostic::Kind::Ambiguous;
-            d.message = fmt::format("`{}` may be `{}` or `{}`", line.substr(words[0].offset),
-                                    tried.found->match.args.canonical(), tried.other);
-            d.hint = "write the words out";
-            return Error{std::move(d)};
-        }
+        if (tried.ambiguous) return Error{ambiguous(line.substr(words[0].offset), tried)};
         if (!tried.found) {
             // What this block knows more words of; equally far, the inner block's word counts.
             if (tried.progress.words > furthest.words || furthest.expected.empty()) {

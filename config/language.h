@@ -24,6 +24,14 @@ struct AppliedLine {
 Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std::string_view line,
                                            bool from_top = false);
 
+struct MatchedLine {
+    std::size_t row = 0;  // in rules(node)
+    Args args;
+};
+
+// Matches a line with the statements of one block.
+Result<MatchedLine, Diagnostic> match_line(Node node, std::string_view line);
+
 // The line that stands nearest to what was typed, among the statements of the block and those around it; empty: none is
 // near.
 std::string nearest_statement(Node node, std::string_view line);

@@ -81,6 +81,7 @@ private:
     template <class T>
     T* missing(std::string message, std::string hint = {});
     Refusal refusal_;
+    Wireguard gone_;  // stands in where `no ...` is about a tunnel that is not there any more
 };
 
 template <>

@@ -332,7 +332,13 @@ void Syntax::step(Search& search, std::uint16_t at, std::size_t word) const
         const auto& token = tokens_[next];
         if (search.progress) search.progress->reached(word, token);
         if (token.kind == TokenKind::End) {
-            if (at_end && (!search.best || search.now.score < search.best->score)) search.best = search.now;
+            if (!at_end) continue;
+            if (!search.best || search.now.score < search.best->score) {
+                search.best = search.now;
+            } else if (search.now.score == search.best->score) {
+                if (auto text = search.now.args.canonical(); text != search.best->args.canonical())
+                    search.best->other = std::move(text);
+            }
             continue;
         }
         if (word == search.words.size()) continue;

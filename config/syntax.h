@@ -95,6 +95,7 @@ public:
     struct Match {
         Args args;
         std::vector<std::uint8_t> score;  // a word each, lower is closer: compared in order
+        std::string other;                // another reading that is just as close; empty: there is none
     };
     // How far the words went when they did not fit, over all statements asked.
     struct Progress {

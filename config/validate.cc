@@ -83,8 +83,8 @@ private:
     void secret(const std::optional<Secret>& secret, const std::string& path, const std::string& statement)
     {
         if (!secret || !options_.check_secret) return;
-        if (auto problem = options_.check_secret(*secret))
-            wrong(path, statement, *problem, secret->file.empty() ? "" : "`" + statement + "` names the file");
+        if (auto problem = options_.check_secret(*secret))  // it says the cure too
+            wrong(path, statement, *problem, {});
     }
 
     void dataplane()
