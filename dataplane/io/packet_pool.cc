@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kObject = sizeof(rte_mbuf) + kPrivateArea + kDataRoom + sizeof(rte_mempool_objhdr) + 64;
 constexpr unsigned kCache = 256;
 // EAL's own tables, the rings of drivers and of the host link.
-constexpr std::size_t kForDrivers = std::size_t{24} << 20;
+constexpr std::size_t kForDrivers = std::size_t{32} << 20;
 
 }  // namespace
 
@@ -23,7 +23,8 @@ std::size_t PacketPool::buffers_for(std::size_t octets) noexcept
     return std::max<std::size_t>(spare / kObject, 512);
 }
 
-Result<PacketPool, std::string> PacketPool::create(const std::string& name, std::size_t buffers)
+Result<PacketPool, std::string> PacketPool::create(const std::string& name, std::size_t buffers,
+                                                   std::uint16_t data_room)
 {
     // A cache may hold up to 1.5 times its size; two threads' caches must not hide every buffer of a small pool.
     const auto cache = static_cast<unsigned>(std::min<std::size_t>(kCache, buffers / 16));
@@ -31,7 +32,7 @@ Result<PacketPool, std::string> PacketPool::create(const std::string& name, std:
                                                        kPrivateArea, kDataRoom, SOCKET_ID_ANY, "ring_mt_rts");
     if (!pool)
         return Error{fmt::format("no memory for {} packet buffers of {} octets: {}; raise `dataplane memory`", buffers,
-                                 kObject, rte_strerror(rte_errno))};
+                                 data_room, rte_strerror(rte_errno))};
     return PacketPool{pool};
 }
 

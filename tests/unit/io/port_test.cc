@@ -2,6 +2,7 @@
 
 #include "dataplane/io/clock.h"
 #include "dataplane/io/eal.h"
+#include "dataplane/io/gso.h"
 #include "dataplane/io/guardian.h"
 #include "dataplane/io/host_link.h"
 #include "dataplane/io/idle.h"
@@ -267,7 +268,6 @@ TEST_F(TakenTest, TheKernelIsSilentAndEverythingComesBack)
         EXPECT_EQ(router->run("ip addr show dev r0").find("inet"), std::string::npos);
         EXPECT_EQ(answers(), 0);
         // The machine's own programs can't speak on it either, ours can.
-        const auto heard = answers();
         router->inside([&] {
             const int s = socket(AF_PACKET, SOCK_RAW, 0);
             sockaddr_ll to{};
@@ -278,7 +278,6 @@ TEST_F(TakenTest, TheKernelIsSilentAndEverythingComesBack)
             EXPECT_EQ(errno, ENOBUFS);
             close(s);
         });
-        EXPECT_EQ(heard, 0);
 
         rte_mbuf* frames[64];
         std::uint16_t n = 0;
@@ -333,7 +332,8 @@ TEST_F(TakenTest, AfterKillNineItIsAsBeforeAndFree)
             auto port = open_in(*router, kernel("r0"));
             EXPECT_TRUE(port) << port.error().message;
         }
-        RecordProperty("given_back_ms", static_cast<int>((monotonic_now() - killed) / 1ms));
+        std::printf("[ figure   ] after kill -9: %s in %d ms\n", round < 2 ? "as before" : "taken by the next",
+                    static_cast<int>((monotonic_now() - killed) / 1ms));
     }
     EXPECT_EQ(lab::picture(*router, "r0"), before);
 }
@@ -551,26 +551,87 @@ TEST_F(WireTest, FragmentsArriveAsFragments)
     EXPECT_EQ(last, 4);
 }
 
+// The peer's kernel strips the outer tag on the way; a frame as its VLAN device would send it, large segment or not.
+void tcp_in_vlan(std::vector<std::uint8_t>& frame, std::size_t payload)
+{
+    frame.assign(14 + 4 + 20 + 20 + payload, 'x');
+    const std::uint8_t headers[] = {
+        2,    0, 0,    0, 0, 1, 2,  0, 0,  0, 0, 2,                                 // addresses
+        0x81, 0, 0xa0, 7, 8, 0,                                                     // VLAN 7, priority 5
+        0x45, 0, 0,    0, 0, 1, 64, 0, 64, 6, 0, 0, 10,   7,    0, 1, 10, 7, 0, 2,  // IPv4, without its checksum
+        1,    2, 3,    4, 0, 0, 0,  1, 0,  0, 0, 0, 0x50, 0x10, 1, 0, 0,  0, 0, 0,  // TCP
+    };
+    std::copy(std::begin(headers), std::end(headers), frame.begin());
+    const auto total = static_cast<std::uint16_t>(frame.size() - 18);
+    frame[20] = static_cast<std::uint8_t>(total >> 8);
+    frame[21] = static_cast<std::uint8_t>(total);
+}
+
 TEST_F(WireTest, VlanTagsAreInTheFrameAndLargeSegmentsInsideAreCut)
 {
-    left->ip("link add link l0 name l0.7 type vlan id 7");
-    left->ip("addr add 10.7.0.1/24 dev l0.7");
-    left->ip("link set l0.7 up");
-    right->ip("link add link q0 name q0.7 type vlan id 7");
-    right->ip("addr add 10.7.0.2/24 dev q0.7");
-    right->ip("link set q0.7 up");
     open();
-    std::atomic<int> tagged{0};
-    std::atomic<unsigned> largest{0};
-    Forwarder wire{*a, *b, [&](const rte_mbuf& m) {
-                       if (octet(m, 12) != 0x81 || octet(m, 13) != 0 || octet(m, 15) != 7) return;
-                       ++tagged;
-                       largest = std::max(largest.load(), m.pkt_len);
-                   }};
-    EXPECT_THAT(left->run("ping -c 2 -i 0.2 10.7.0.2"), HasSubstr(" 0% packet loss"));
-    transfer("10.7.0.2", 8 << 20);
-    EXPECT_GT(tagged, 100);
-    EXPECT_EQ(largest, 1518U);
+    left->inside([&] {
+        const int s = socket(AF_PACKET, SOCK_RAW, 0);
+        const int one = 1;
+        ASSERT_EQ(setsockopt(s, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one), 0);
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_ifindex = static_cast<int>(if_nametoindex("l0"));
+        for (const std::size_t payload : {100, 10000}) {
+            std::vector<std::uint8_t> frame;
+            tcp_in_vlan(frame, payload);
+            VnetHeader vnet;
+            vnet.flags = kVnetNeedsChecksum;
+            vnet.csum_start = 38;
+            vnet.csum_offset = 16;
+            if (payload > 1460) {
+                vnet.gso_type = kGsoTcp4;
+                vnet.gso_size = 1460;
+                vnet.hdr_len = 58;
+            }
+            iovec parts[2] = {{&vnet, sizeof vnet}, {frame.data(), frame.size()}};
+            msghdr m{};
+            m.msg_name = &to;
+            m.msg_namelen = sizeof to;
+            m.msg_iov = parts;
+            m.msg_iovlen = 2;
+            ASSERT_EQ(sendmsg(s, &m, 0), static_cast<ssize_t>(sizeof vnet + frame.size())) << std::strerror(errno);
+        }
+        close(s);
+    });
+    std::vector<unsigned> lengths;
+    EXPECT_TRUE(eventually([&] {
+        rte_mbuf* frames[2];  // a burst smaller than a segment has pieces
+        const auto n = a->rx_burst(0, frames, 2);
+        for (unsigned i = 0; i < n; ++i) {
+            const rte_mbuf& m = *frames[i];
+            if (octet(m, 0) != 2 || octet(m, 5) != 1) continue;
+            lengths.push_back(m.pkt_len);
+            EXPECT_EQ(octet(m, 11), 2);
+            EXPECT_EQ(octet(m, 12), 0x81);
+            EXPECT_EQ(octet(m, 13), 0);
+            EXPECT_EQ(octet(m, 14), 0xa0) << "priority 5";
+            EXPECT_EQ(octet(m, 15), 7);
+            EXPECT_EQ(octet(m, 16), 8);
+            EXPECT_EQ(octet(m, 18), 0x45);
+            EXPECT_EQ(octet(m, 20) << 8 | octet(m, 21), static_cast<int>(m.pkt_len) - 18);
+        }
+        rte_pktmbuf_free_bulk(frames, n);
+        return lengths.size() == 8;
+    }));
+    EXPECT_EQ(lengths, (std::vector<unsigned>{158, 1518, 1518, 1518, 1518, 1518, 1518, 58 + 10000 - 6 * 1460}));
+
+    // And out again.
+    rte_mbuf* m = rte_pktmbuf_alloc(pool);
+    std::vector<std::uint8_t> frame;
+    tcp_in_vlan(frame, 1460);
+    std::memcpy(rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+    EXPECT_EQ(a->tx_burst(0, &m, 1), 1);
+    EXPECT_EQ(a->counters().tx_packets, 1U) << "a full frame with a tag fits the MTU";
+    m = rte_pktmbuf_alloc(pool);
+    std::memset(rte_pktmbuf_append(m, 1519), 1, 1519);
+    EXPECT_EQ(a->tx_burst(0, &m, 1), 1);
+    EXPECT_EQ(a->counters().tx_dropped, 1U) << "and a larger one is dropped and counted";
 }
 
 TEST_F(WireTest, UdpSegmentationOffloadIsUndone)
@@ -801,7 +862,6 @@ TEST_F(PortTest, TheHostLinkCarriesPacketsBothWays)
     HostLink link{pool, {&wakes[0], &wakes[1]}};
     link.attach(VrfId{0}, tuns[0]);
     link.attach(VrfId{5}, tuns[1]);
-    close(tuns[1]);  // the link has its own
 
     // A worker that answers every echo request: swaps the addresses, and the checksums stay right but for the type.
     std::atomic<bool> stop{false};
@@ -865,6 +925,7 @@ TEST_F(PortTest, TheHostLinkCarriesPacketsBothWays)
     stop = true;
     for (auto& w : workers) w.join();
     close(tuns[0]);
+    close(tuns[1]);
 }
 
 TEST_F(PortTest, AFullHostLinkRefusesTheRest)
