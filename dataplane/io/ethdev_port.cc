@@ -8,6 +8,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -47,6 +48,8 @@ std::set<int> open_fds()
     std::error_code error;
     for (const auto& entry : fs::directory_iterator("/proc/self/fd", error))
         fds.insert(std::atoi(entry.path().filename().c_str()));
+    // The one that listed them is among them.
+    std::erase_if(fds, [](int fd) { return fcntl(fd, F_GETFD) < 0; });
     return fds;
 }
 
