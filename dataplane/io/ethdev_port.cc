@@ -8,6 +8,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -26,6 +27,10 @@ constexpr std::uint16_t kRxDescriptors = 1024;
 constexpr std::uint16_t kTxDescriptors = 1024;
 constexpr std::uint64_t kRss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 constexpr int kAfXdp = 44;
+// The kernel takes no AF_XDP frame larger than a page, and a frame is a whole mbuf; so many as both rings hold, and
+// more.
+constexpr std::uint16_t kXdpDataRoom = 3072;
+constexpr std::size_t kXdpBuffers = 5120;
 
 Error<api::PortError> failed(std::string message) { return Error{api::PortError{std::move(message)}}; }
 
@@ -43,6 +48,8 @@ std::set<int> open_fds()
     std::error_code error;
     for (const auto& entry : fs::directory_iterator("/proc/self/fd", error))
         fds.insert(std::atoi(entry.path().filename().c_str()));
+    // The one that listed them is among them.
+    std::erase_if(fds, [](int fd) { return fcntl(fd, F_GETFD) < 0; });
     return fds;
 }
 
@@ -186,16 +193,26 @@ Result<void, api::PortError> EthdevPort::configure(const api::PortSpec& spec, co
 
     std::uint16_t rx = kRxDescriptors, tx = kTxDescriptors;
     if ((e = rte_eth_dev_adjust_nb_rx_tx_desc(port_, &rx, &tx)) != 0) return error("descriptors", e);
+    rte_mempool* pool = options.pool;
+    if (driver_ == "net_af_xdp") {
+        auto small = PacketPool::create("xdp-" + address_.name, kXdpBuffers, kXdpDataRoom);
+        if (!small) return failed(fmt::format("{}: {}", address_.name, small.error()));
+        small_buffers_.emplace(std::move(*small));
+        pool = small_buffers_->get();
+        info.max_mtu =
+            std::min<std::uint16_t>(info.max_mtu, kXdpDataRoom - RTE_PKTMBUF_HEADROOM - RTE_ETHER_HDR_LEN - 8);
+    }
     const int socket = rte_eth_dev_socket_id(port_);
     const auto node = static_cast<unsigned>(socket);
     for (std::uint16_t q = 0; q < queues_; ++q) {
-        if ((e = rte_eth_rx_queue_setup(port_, q, rx, node, nullptr, options.pool)) != 0)
-            return error("receive queue", e);
+        if ((e = rte_eth_rx_queue_setup(port_, q, rx, node, nullptr, pool)) != 0) return error("receive queue", e);
         if ((e = rte_eth_tx_queue_setup(port_, q, tx, node, nullptr)) != 0) return error("transmit queue", e);
     }
     if ((e = rte_eth_dev_start(port_)) != 0)
-        return failed(fmt::format("{}: doesn't start: {}; if it connects to another process, that one must run already",
-                                  address_.name, std::strerror(-e)));
+        return failed(
+            fmt::format("{}: doesn't start: {}; if it connects to another process, that one must run already, "
+                        "and its arguments must be the driver's: \"{}\"",
+                        address_.name, std::strerror(-e), address_.arguments));
     started_ = true;
 
     // Neighbour discovery comes by multicast (RFC 4861). Virtual devices filter nothing, and say so by not having this.

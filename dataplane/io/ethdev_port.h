@@ -1,9 +1,11 @@
 #pragma once
 
+#include "dataplane/io/packet_pool.h"
 #include "dataplane/io/port.h"
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +47,8 @@ private:
     bool sets_port_ = true;  // the driver writes rte_mbuf::port
     bool started_ = false;
     std::string driver_;
-    std::vector<int> fds_;  // the driver's own
+    std::vector<int> fds_;                     // the driver's own
+    std::optional<PacketPool> small_buffers_;  // AF_XDP's frames lie within a page
 };
 
 }  // namespace culvert::io

@@ -357,7 +357,8 @@ Result<void, std::string> Guardian::ask(int order, const std::string& device, st
 {
     const std::lock_guard lock{mutex_};
     Request request{};
-    if (device.size() >= sizeof request.device) return Error{fmt::format("\"{}\" is too long for a device", device)};
+    if (device.size() >= sizeof request.device)
+        return Error{fmt::format("\"{}\" can't be a network device: names have 1 to 15 letters", device)};
     request.order = static_cast<Order>(order);
     request.mtu = mtu;
     request.force = force;

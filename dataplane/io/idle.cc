@@ -84,10 +84,8 @@ bool Idle::after_round(bool found, TimePoint now, TimePoint deadline, IdleHooks&
     }
     if (options_.busy) return false;
     if (empty_rounds_ == 0) idle_since_ = now;
-    if (empty_rounds_ < options_.spins) {
-        ++empty_rounds_;
-        return false;
-    }
+    if (empty_rounds_ <= options_.spins) ++empty_rounds_;
+    if (empty_rounds_ <= options_.spins) return false;
 
     TimePoint until = deadline;
     if (polled_queues_ > 0)

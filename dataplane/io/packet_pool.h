@@ -30,7 +30,8 @@ inline constexpr std::uint16_t kDataRoom = (kHeadroom + kLargestFrame + kTailroo
 class PacketPool {
 public:
     // `name` is unique in the process.
-    static Result<PacketPool, std::string> create(const std::string& name, std::size_t buffers);
+    static Result<PacketPool, std::string> create(const std::string& name, std::size_t buffers,
+                                                  std::uint16_t data_room = kDataRoom);
     // How many buffers to make when EAL has `octets`: leaves a part for drivers' rings.
     static std::size_t buffers_for(std::size_t octets) noexcept;
 
@@ -45,6 +46,7 @@ public:
 
 private:
     explicit PacketPool(rte_mempool* pool) noexcept : pool_(pool) {}
+
     rte_mempool* pool_;
 };
 
