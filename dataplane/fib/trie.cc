@@ -34,7 +34,7 @@ std::uint64_t map_of(const std::uint8_t* block) noexcept
 }
 
 // The entry of `slot`. `ref` is a block's, or 0 for the dummy block at the arena's start.
-std::uint32_t entry(const std::uint8_t* base, std::uint32_t ref, unsigned slot) noexcept
+[[gnu::always_inline]] inline std::uint32_t entry(const std::uint8_t* base, std::uint32_t ref, unsigned slot) noexcept
 {
     const auto* block = place(base, ref);
     const auto n = static_cast<unsigned>(std::popcount(map_of(block) & (~std::uint64_t{0} >> (63 - slot))));
@@ -46,7 +46,7 @@ std::uint32_t entry(const std::uint8_t* base, std::uint32_t ref, unsigned slot) 
 }
 
 // As entry(), and a leaf stays what it is. Without a branch: which keys are done first is not predictable.
-std::uint32_t step(const std::uint8_t* base, std::uint32_t ref, unsigned slot) noexcept
+[[gnu::always_inline]] inline std::uint32_t step(const std::uint8_t* base, std::uint32_t ref, unsigned slot) noexcept
 {
     const auto block_only = ref & static_cast<std::uint32_t>(static_cast<std::int32_t>(ref) >> 31);
     const auto next = entry(base, block_only, slot);
@@ -93,6 +93,23 @@ template <class Key>
 struct Trie<Key>::Slots {
     alignas(64) std::array<Ref, kSlots> ref;
 };
+
+// Bit s: slot s differs from slot s-1.
+template <std::size_t N>
+std::uint64_t differences(const std::array<std::uint32_t, N>& slot) noexcept
+{
+    // Eight flags of one octet at a time are gathered by a multiplication that moves each to a bit of the top octet.
+    alignas(32) std::array<std::uint8_t, N> flag;
+    flag[0] = 0;
+    for (std::size_t i = 1; i < N; ++i) flag[i] = slot[i] != slot[i - 1];
+    std::uint64_t map = 0;
+    for (std::size_t i = 0; i < N; i += 8) {
+        std::uint64_t eight;
+        std::memcpy(&eight, flag.data() + i, 8);
+        map |= (eight * 0x0102040810204080ULL >> 56) << i;
+    }
+    return map;
+}
 
 // From the top down to the node that an edit is about.
 template <class Key>
@@ -500,13 +517,10 @@ template <class Key>
 auto Trie<Key>::build(const Slots& slots) -> Ref
 {
     const auto& v = slots.ref;
-    std::uint64_t map = 0;
-    Ref every = v[0];
-    for (unsigned i = 1; i < kSlots; ++i) {
-        map |= std::uint64_t{v[i] != v[i - 1]} << i;
-        every |= v[i];
-    }
+    const auto map = differences(v);
     if (map == 0) return v[0];
+    Ref every = 0;
+    for (const auto r : v) every |= r;
 
     const unsigned shift = every < 0x100 ? 0 : every < 0x10000 ? 1 : 2;
     const auto count = static_cast<std::size_t>(std::popcount(map)) + 1;

@@ -184,12 +184,19 @@ std::vector<IpAddress> make_keys(KeyMix mix, std::span<const IpPrefix> table, st
     return keys;
 }
 
-std::uint64_t now()
+namespace {
+
+std::uint64_t read_clock(clockid_t clock)
 {
     timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
 }
+
+}  // namespace
+
+std::uint64_t now() { return read_clock(CLOCK_MONOTONIC); }
+std::uint64_t thread_time() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 std::uint64_t steal()
 {

@@ -28,8 +28,9 @@ const char* name(KeyMix mix);
 // Random: over all unicast space. Routed: a prefix drawn evenly, an address in it. Zipf: the same with s = 1.
 std::vector<IpAddress> make_keys(KeyMix mix, std::span<const IpPrefix> table, std::size_t count);
 
-// Nanoseconds of the one thread that the process is pinned to.
-std::uint64_t now();
+std::uint64_t now();  // nanoseconds
+// Nanoseconds that the calling thread was running: on cores that others use too, the time that counts.
+std::uint64_t thread_time();
 // Time that the hypervisor gave to others so far, clock ticks of all CPUs.
 std::uint64_t steal();
 void pin(int cpu);
@@ -40,9 +41,9 @@ struct Rate {
     double ratio;  // median of the rounds' ratios
     double low, high;
 };
-// Runs both in turn, A B B A, in slices of some 2^16 keys, each slice on to other keys, and takes each one's best decile;
-// rounds in which time was stolen count only when there is no end of them. The functions look up keys
-// [first, first + count).
+// Runs both in turn, A B B A, in slices of some 2^16 keys, each slice on to other keys, and takes each one's best
+// decile; rounds in which time was stolen count only when there is no end of them. The functions look up keys [first,
+// first + count).
 using Lookups = std::function<void(std::size_t first, std::size_t count)>;
 Rate compare(const Lookups& ours, const Lookups& other, std::size_t keys, bool quick);
 
