@@ -365,7 +365,7 @@ struct Engine::Tables {
 
         // RFC 826: who asks us is worth knowing; who speaks to others only updates what we know.
         const auto known = entries.find(sender);
-        if (known == entries.end() && !for_us) {
+        if (known == entries.end() && !(for_us && arp.operation == Arp::Operation::Request)) {
             ++counters.not_for_us;
             return;
         }
