@@ -44,6 +44,14 @@ struct HashOfKey {
     }
 };
 
+// Since when data goes unanswered. The worker says since when (`first`), but does not know of `answered`: what was said
+// besides, by a handshake, or done about it already. After that only data later than it counts.
+Moment unanswered(Moment first, Moment last, Moment answered) noexcept
+{
+    if (!first || first >= answered) return first;
+    return last > answered ? answered : Moment{};
+}
+
 // A session as the worker has it, by what the engine needs to know.
 struct SessionInfo {
     std::uint32_t index = 0;
@@ -565,31 +573,28 @@ void Engine::State::evaluate(Peer& peer, TimePoint now, Output& out)
     const Moment heard = later(did.last_any_received, peer.handshake_heard);
 
     // 6.5: data came and nothing was sent since, so the peer can't tell that it arrived.
-    if (const auto since = did.first_data_received_unanswered;
-        valid && since && later(peer.handshake_sent, peer.keepalive_asked) < since && due(*since + kKeepaliveTimeout))
+    if (const Moment from = unanswered(did.first_data_received_unanswered, did.last_data_received,
+                                       later(peer.handshake_sent, peer.keepalive_asked));
+        valid && from && due(*from + kKeepaliveTimeout))
         ask_keepalive(peer, now, out);
 
-    // 6.5: data was sent and nothing came back, not even a keepalive. Once acted upon, only data sent later counts.
-    if (const Moment since = did.first_data_sent_unanswered) {
-        const Moment acted = later(peer.handshake_heard, peer.declared_dead);
-        const bool again_unanswered = since < acted && did.last_data_sent > acted;
-        if (const Moment from = since >= acted     ? since
-                                : again_unanswered ? acted
-                                                   : Moment{};
-            from && due(*from + kKeepaliveTimeout + kRekeyTimeout + peer.jitter)) {
-            peer.declared_dead = now;
-            peer.local = {};
-            want_handshake(peer, now, out);
-        }
+    // 6.5: data was sent and nothing came back, not even a keepalive.
+    if (const Moment from = unanswered(did.first_data_sent_unanswered, did.last_data_sent,
+                                       later(peer.handshake_heard, peer.declared_dead));
+        from && due(*from + kKeepaliveTimeout + kRekeyTimeout + peer.jitter)) {
+        peer.declared_dead = now;
+        peer.local = {};
+        want_handshake(peer, now, out);
     }
 
     if (valid) {
         // 6.2: who initiated rekeys, so that not both do. The other one follows only where the operator asked for a
-        // shorter life than the protocol's, which the peer does not know of.
+        // shorter life than the protocol's, which the peer does not know of. The jitter ends what began as two
+        // handshakes that crossed.
         const bool ours = peer.current->initiator || rekey_after_ < kRekeyAfterTime;
         const Duration after =
             peer.current->initiator ? rekey_after_ : rekey_after_ + std::min<Duration>(kRekeyTimeout, rekey_after_ / 2);
-        const TimePoint rekey_at = peer.current->created + after;
+        const TimePoint rekey_at = peer.current->created + after + peer.jitter;
         const bool rekeying = peer.retransmit_at != kNever || peer.start_at != kNever;
         if (ours && due(rekey_at) && !rekeying) {
             if (did.last_any_sent >= Moment{rekey_at})

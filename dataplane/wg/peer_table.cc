@@ -125,7 +125,7 @@ bool is_handshake(Bytes payload) noexcept
 }
 
 PeerTable::PeerTable(crypto::AeadContext& aead, std::span<api::PeerActivity> activity)
-    : aead_(aead), activity_(activity), peers_(activity.size()), by_index_(3 * activity.size() + 1), events_(kEvents)
+    : aead_(aead), activity_(activity), peers_(activity.size()), by_index_(4 * activity.size() + 1), events_(kEvents)
 {
     retired_.reserve(kChunk);
     ready_.reserve(4 * kChunk);
@@ -175,7 +175,7 @@ bool PeerTable::apply(const api::WorkerCommand& command, TimePoint now)
     return false;
 }
 
-// As the initiator we know from the response that the peer has the keys: they become current, and what was current (or
+// As the initiator we know from the response that the peer has the keys: they become current, and what was current (and
 // the keys of a handshake of the peer's that crossed ours) stays for what is still on its way. As the responder we must
 // not send under them before the peer has.
 void PeerTable::install(const api::InstallKeys& keys)
@@ -194,13 +194,8 @@ void PeerTable::install(const api::InstallKeys& keys)
     session->remote_index = keys.remote_index;
 
     if (keys.initiator) {
-        retire(peer.previous);
-        if (peer.next != nullptr) {
-            retire(peer.current);
-            peer.previous = std::exchange(peer.next, nullptr);
-        } else {
-            peer.previous = peer.current;
-        }
+        outdate(peer, peer.current);
+        outdate(peer, peer.next);
         peer.current = session;
         peer.has_asked = false;
         put(activity_[index(keys.peer)].sending_counter, std::uint64_t{0});
@@ -215,8 +210,7 @@ void PeerTable::install(const api::InstallKeys& keys)
 
 void PeerTable::promote(PeerId id, Peer& peer)
 {
-    retire(peer.previous);
-    peer.previous = peer.current;
+    outdate(peer, peer.current);
     peer.current = std::exchange(peer.next, nullptr);
     peer.has_asked = false;
     put(activity_[index(id)].sending_counter, std::uint64_t{0});
@@ -226,11 +220,20 @@ void PeerTable::promote(PeerId id, Peer& peer)
 
 void PeerTable::forget(Peer& peer)
 {
-    retire(peer.previous);
+    retire(peer.previous[0]);
+    retire(peer.previous[1]);
     retire(peer.current);
     retire(peer.next);
     release_retired();
     peer.has_asked = false;
+}
+
+void PeerTable::outdate(Peer& peer, Session*& session)
+{
+    if (session == nullptr) return;
+    retire(peer.previous[1]);
+    peer.previous[1] = peer.previous[0];
+    peer.previous[0] = std::exchange(session, nullptr);
 }
 
 void PeerTable::retire(Session*& session)

@@ -123,9 +123,11 @@ public:
 
 private:
     struct Peer {
-        Session* previous = nullptr;
-        Session* current = nullptr;
-        Session* next = nullptr;
+        Session* current = nullptr;  // what we send under
+        Session* next = nullptr;     // made by the peer, not proven yet
+        std::array<Session*, 2>
+            previous{};  // newest first: for what is still on its way. Two, because handshakes
+                         // of both sides that cross replace the current keys twice in one round trip
         Endpoint endpoint{};
         TimePoint asked{};  // when HandshakeWanted was raised last
         bool has_asked = false;
@@ -138,6 +140,7 @@ private:
     void install(const api::InstallKeys& keys);
     void forget(Peer& peer);
     void retire(Session*& session);
+    void outdate(Peer& peer, Session*& session);
     void release_retired();
     void promote(PeerId id, Peer& peer);
     void want_handshake(PeerId id, Peer& peer, TimePoint now);
