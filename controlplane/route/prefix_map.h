@@ -161,16 +161,29 @@ public:
     }
 
 private:
+    // How many of the sorted `keys` are below `key` (or equal to it, if asked). Without branches on what is read: in a
+    // table of a million these can't be predicted.
+    template <bool kOrEqual>
+    static std::size_t count_below(const Key* keys, std::size_t count, const Key& key) noexcept
+    {
+        const Key* base = keys;
+        while (count > 0) {
+            const std::size_t half = (count + 1) / 2;
+            const bool below = kOrEqual ? !(key < base[half - 1]) : base[half - 1] < key;
+            base += below ? half : 0;
+            count = below ? count - half : half - 1;
+        }
+        return static_cast<std::size_t>(base - keys);
+    }
     // The last chunk whose first key is not above `key`, or the first chunk.
     std::size_t chunk_of(const Key& key) const noexcept
     {
-        const auto it = std::upper_bound(firsts_.begin(), firsts_.end(), key);
-        return it == firsts_.begin() ? 0 : static_cast<std::size_t>(it - firsts_.begin()) - 1;
+        const std::size_t n = count_below<true>(firsts_.data(), firsts_.size(), key);
+        return n == 0 ? 0 : n - 1;
     }
     static std::size_t position(const Chunk& chunk, const Key& key) noexcept
     {
-        const auto begin = chunk.keys.begin();
-        return static_cast<std::size_t>(std::lower_bound(begin, begin + chunk.count, key) - begin);
+        return count_below<false>(chunk.keys.data(), chunk.count, key);
     }
     // Makes room around `at`. Keys that come in order leave full chunks behind.
     void split(std::size_t in, std::size_t at)

@@ -266,12 +266,33 @@ struct Tables::Tracked {
     bool unused() const noexcept { return clients.empty() && dependents.empty(); }
 };
 
+// Says quickly that no tracked address lies in a prefix, which is so for all but a few of a million. Counts addresses
+// by a few of their leading bits (IPv4: the first 12, IPv6: the first 32, hashed).
+class TrackedFilter {
+public:
+    void add(const IpAddress& a) { ++counts_[at(a.family)][slot(a)]; }
+    void remove(const IpAddress& a) { --counts_[at(a.family)][slot(a)]; }
+    bool may_hold(const IpPrefix& p) const noexcept
+    {
+        return p.length < (p.family() == Family::Ipv4 ? 12 : 32) || counts_[at(p.family())][slot(p.address)] != 0;
+    }
+
+private:
+    static std::size_t slot(const IpAddress& a) noexcept
+    {
+        const std::uint64_t high = a.bits.high();
+        return a.is_v4() ? high >> 52 : mix(high >> 32) & 0xfff;
+    }
+    std::array<std::array<std::uint32_t, 4096>, 2> counts_{};
+};
+
 struct Tables::Vrf {
     VrfId id;
     PrefixMap<Slot> slots;
     std::array<std::array<std::size_t, kSources>, 2> counts{};
     std::set<IpPrefix> own;  // with a route that is not BGP's
     std::map<std::pair<IpAddress, InterfaceId>, Tracked> tracked;
+    std::unique_ptr<TrackedFilter> filter;  // there once something was tracked
     std::array<std::array<std::vector<ClientId>, kSources>, 2> subscribers;
     std::map<IpPrefix, std::vector<ClientId>> watched;
 };
@@ -540,9 +561,12 @@ void Tables::unwatch_prefix(ClientId client, VrfId id, const IpPrefix& prefix)
 
 Tables::Tracked& Tables::tracked(VrfId id, const IpAddress& address, InterfaceId interface)
 {
-    const auto [it, fresh] = vrf(id).tracked.try_emplace({address, interface});
+    Vrf& v = vrf(id);
+    const auto [it, fresh] = v.tracked.try_emplace({address, interface});
     Tracked& t = it->second;
     if (fresh) {
+        if (!v.filter) v.filter = std::make_unique<TrackedFilter>();
+        v.filter->add(address);
         t.vrf = id;
         t.address = address;
         t.interface = interface;
@@ -595,7 +619,7 @@ void Tables::mark(Tracked& t)
 
 void Tables::mark_covered(Vrf& v, const IpPrefix& prefix)
 {
-    if (v.tracked.empty()) return;
+    if (v.tracked.empty() || !v.filter->may_hold(prefix)) return;
     for (auto it = v.tracked.lower_bound({prefix.address, kNoInterface});
          it != v.tracked.end() && prefix.contains(it->first.first); ++it)
         mark(it->second);
@@ -628,7 +652,9 @@ void Tables::let_go(Tracked& t)
     const std::vector<Tracked*> inputs = std::move(t.inputs);
     Tracked* const gone = &t;
     interner_->drop(t.now.set);
-    vrf(t.vrf).tracked.erase({t.address, t.interface});
+    Vrf& v = vrf(t.vrf);
+    v.filter->remove(t.address);
+    v.tracked.erase({t.address, t.interface});
     // One by one: an input that also hangs on another one is held by its own mark until its turn.
     for (Tracked* input : inputs) {
         input->dependents.erase(gone);

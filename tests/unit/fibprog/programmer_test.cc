@@ -31,6 +31,8 @@ template <class... F>
 struct Overloaded : F... {
     using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // clang 16 does not find it by itself
 
 // A dataplane that only keeps books: it checks that every update names things that exist, that nothing is deleted while
 // something forwards to it (or did, in a batch not acked yet), and that an id comes back only after its deletion was
