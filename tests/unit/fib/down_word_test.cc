@@ -3,6 +3,7 @@
 #include "dataplane/fib/nexthops.h"
 #include "tests/unit/fib/interleave.h"
 #include "tests/unit/fib/random.h"
+#include "tests/unit/fib/sanitizers.h"
 
 #include <gtest/gtest.h>
 
@@ -10,17 +11,6 @@
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#if defined(__SANITIZE_THREAD__)
-#define CULVERT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CULVERT_TSAN 1
-#endif
-#endif
-#ifndef CULVERT_TSAN
-#define CULVERT_TSAN 0
-#endif
 
 namespace culvert::fib {
 namespace {
@@ -63,7 +53,7 @@ TEST(DownWord, AnOldGenerationChangesNothing)
 // Two workers see failures; control hears of the first one's and clears it; a reader looks on.
 TEST(DownWord, NoOrderOfSetsAndClearLosesAFailure)
 {
-    if (CULVERT_TSAN) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
+    if (kTsan) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
     struct World {
         Word word;
         std::uint32_t generation = 0;
@@ -155,7 +145,7 @@ Interleavings::Scenario reuse_scenario(bool wait_for_grace, std::size_t& wrong)
 
 TEST(DownWord, AReusedIdKeepsItsOwnFailuresOnly)
 {
-    if (CULVERT_TSAN) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
+    if (kTsan) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
     std::size_t wrong = 0;
     const auto orders = Interleavings::run_all([&] { return reuse_scenario(true, wrong); });
     EXPECT_GT(orders, 100u);
@@ -165,7 +155,7 @@ TEST(DownWord, AReusedIdKeepsItsOwnFailuresOnly)
 // The checker itself: without the grace period it finds the orders in which a late set hits the new next hop.
 TEST(DownWord, WithoutGraceTheCheckerFindsTheRace)
 {
-    if (CULVERT_TSAN) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
+    if (kTsan) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
     std::size_t wrong = 0;
     Interleavings::run_all([&] { return reuse_scenario(false, wrong); });
     EXPECT_GT(wrong, 0u);
@@ -176,7 +166,7 @@ TEST(DownWord, WithoutGraceTheCheckerFindsTheRace)
 TEST(DownWord, ThreadsAgreeInTheEnd)
 {
     constexpr std::uint32_t kIds = 4;
-    constexpr int kRounds = CULVERT_TSAN ? 3000 : 20000;
+    constexpr int kRounds = kTsan ? 3000 : 20000;
     Rcu rcu;
     Reclaimer reclaimer(rcu);
     NexthopTable table(reclaimer);
