@@ -1,0 +1,244 @@
+#include "dataplane/fib/groups.h"
+
+#include "tests/unit/fib/random.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <numeric>
+
+namespace culvert::fib {
+namespace {
+
+constexpr GroupId kGroup{5}, kBackup{6}, kInner{7};
+
+class GroupTest : public ::testing::Test {
+protected:
+    Rcu rcu;
+    Reclaimer reclaimer{rcu};
+    NexthopTable nexthops{reclaimer};
+    GroupTable groups{nexthops, reclaimer};
+
+    GroupTest()
+    {
+        for (std::uint32_t i = 1; i <= 100; ++i) nexthops.set({NexthopId{i}, NexthopKind::Blackhole}, nullptr);
+    }
+    static std::vector<GroupMember> members(std::initializer_list<std::uint32_t> ids)
+    {
+        std::vector<GroupMember> out;
+        for (const auto id : ids) out.push_back({NexthopId{id}, 1});
+        return out;
+    }
+    void via(std::uint32_t id, GroupId group)
+    {
+        api::SetNexthop n{NexthopId{id}, NexthopKind::Via};
+        n.via = group;
+        n.vrf = VrfId{9};
+        nexthops.set(n, nullptr);
+    }
+    std::uint32_t fail(std::uint32_t id)
+    {
+        return *nexthops.set_down(NexthopId{id}, nexthops.find(NexthopId{id})->generation, cause::kBfd);
+    }
+    std::uint32_t picked(std::uint32_t hash, GroupId group = kGroup) const
+    {
+        const auto path = groups.pick(group, hash);
+        return path ? index(path.nexthop->id) : 0;
+    }
+    // Where each of many flows goes.
+    std::vector<std::uint32_t> flows() const
+    {
+        std::vector<std::uint32_t> out(8192);
+        for (std::uint32_t i = 0; i < out.size(); ++i) out[i] = picked(static_cast<std::uint32_t>(mix(i)));
+        return out;
+    }
+    std::map<std::uint32_t, std::size_t> bucket_counts() const
+    {
+        std::map<std::uint32_t, std::size_t> out;
+        for (const auto b : groups.buckets(kGroup)) ++out[index(groups.members(kGroup)[b].nexthop)];
+        return out;
+    }
+};
+
+TEST_F(GroupTest, RefusesWhatIsNotAGroup)
+{
+    EXPECT_FALSE(groups.set(kGroup, {}, kNoGroup));
+    EXPECT_FALSE(groups.set(kNoGroup, members({1}), kNoGroup));
+    EXPECT_FALSE(groups.set(kGroup, members({1, 1}), kNoGroup));
+    EXPECT_FALSE(groups.set(kGroup, std::vector<GroupMember>(65), kNoGroup));
+    EXPECT_FALSE(groups.set(kGroup, std::vector{GroupMember{NexthopId{1}, 0}}, kNoGroup));
+    EXPECT_FALSE(groups.erase(kGroup));
+    EXPECT_EQ(groups.pick(kGroup, 1).miss, Path::Miss::Gone);
+}
+
+TEST_F(GroupTest, SharesAreWithinTwoPercentOfTheWeights)
+{
+    for (std::uint32_t n = 1; n <= 64; ++n) {
+        std::vector<GroupMember> m;
+        for (std::uint32_t i = 1; i <= n; ++i) m.push_back({NexthopId{i}, 1});
+        groups.erase(kGroup);
+        ASSERT_TRUE(groups.set(kGroup, m, kNoGroup));
+        const auto fair = static_cast<double>(groups.buckets(kGroup).size()) / n;
+        for (const auto& [id, count] : bucket_counts()) EXPECT_NEAR(static_cast<double>(count), fair, 0.02 * fair) << n;
+    }
+    groups.erase(kGroup);
+    groups.set(kGroup, std::vector{GroupMember{NexthopId{1}, 3}, GroupMember{NexthopId{2}, 1}}, kNoGroup);
+    EXPECT_EQ(bucket_counts(), (std::map<std::uint32_t, std::size_t>{{1, 96}, {2, 32}}));
+}
+
+TEST_F(GroupTest, WhenAMemberGoesOnlyItsFlowsMove)
+{
+    Random random(3);
+    for (int round = 0; round < 200; ++round) {
+        std::vector<GroupMember> m;
+        const auto n = 2 + random.below(20);
+        for (std::uint32_t i = 1; i <= n; ++i)
+            m.push_back({NexthopId{i}, static_cast<std::uint16_t>(1 + random.below(3))});
+        groups.set(kGroup, m, kNoGroup);
+        while (m.size() > 1) {
+            const auto before = flows();
+            const auto gone = index(m[random.below(m.size())].nexthop);
+            std::erase_if(m, [&](const GroupMember& x) { return index(x.nexthop) == gone; });
+            groups.set(kGroup, m, kNoGroup);
+            const auto after = flows();
+            for (std::size_t i = 0; i < before.size(); ++i)
+                ASSERT_TRUE(after[i] == before[i] || before[i] == gone) << "flow " << i;
+        }
+        reclaimer.seal();
+        reclaimer.collect();
+    }
+}
+
+TEST_F(GroupTest, AMemberThatComesTakesItsShareAndNoMore)
+{
+    groups.set(kGroup, members({1}), kNoGroup);
+    std::vector<GroupMember> m = members({1});
+    for (std::uint32_t id = 2; id <= 16; ++id) {
+        const auto before = flows();
+        m.push_back({NexthopId{id}, 1});
+        groups.set(kGroup, m, kNoGroup);
+        const auto after = flows();
+        std::size_t moved = 0;
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            if (after[i] == before[i]) continue;
+            ++moved;
+            ASSERT_EQ(after[i], id);
+        }
+        EXPECT_NEAR(static_cast<double>(moved), 8192.0 / id, 8192.0 / id * 0.2);
+    }
+    // Gone and back again: as fair as before.
+    groups.set(kGroup, std::vector(m.begin() + 1, m.end()), kNoGroup);
+    groups.set(kGroup, m, kNoGroup);
+    const auto fair = static_cast<double>(groups.buckets(kGroup).size()) / 16;
+    for (const auto& [id, count] : bucket_counts()) EXPECT_NEAR(static_cast<double>(count), fair, 1.5) << id;
+}
+
+TEST_F(GroupTest, ADownMembersFlowsGoToTheOthersAndComeBack)
+{
+    groups.set(kGroup, members({1, 2, 3, 4}), kNoGroup);
+    const auto before = flows();
+    const auto epoch = fail(2);
+    const auto during = flows();
+    std::map<std::uint32_t, std::size_t> taken_over;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        if (before[i] == 2) {
+            ASSERT_NE(during[i], 2u);
+            ++taken_over[during[i]];
+        } else {
+            ASSERT_EQ(during[i], before[i]);
+        }
+    }
+    EXPECT_EQ(taken_over.size(), 3u);  // by all of the others
+    for (const auto& [id, count] : taken_over) EXPECT_GT(count, 400u) << id;
+    EXPECT_EQ(flows(), during);  // deterministic
+    EXPECT_TRUE(nexthops.clear_down(NexthopId{2}, epoch));
+    EXPECT_EQ(flows(), before);
+}
+
+TEST_F(GroupTest, TheLastLiveMemberIsAlwaysFound)
+{
+    std::vector<GroupMember> m;
+    for (std::uint32_t i = 1; i <= 64; ++i) m.push_back({NexthopId{i}, 1});
+    groups.set(kGroup, m, kNoGroup);
+    for (std::uint32_t i = 1; i <= 64; ++i)
+        if (i != 37) fail(i);
+    for (const auto f : flows()) ASSERT_EQ(f, 37u);
+}
+
+TEST_F(GroupTest, TheBackupComesLast)
+{
+    groups.set(kBackup, members({9}), kNoGroup);
+    groups.set(kGroup, members({1, 2}), kBackup);
+    fail(1);
+    EXPECT_EQ(picked(7), 2u);
+    const auto epoch = fail(2);
+    EXPECT_EQ(picked(7), 9u);
+    fail(9);
+    EXPECT_EQ(groups.pick(kGroup, 7).miss, Path::Miss::Down);
+    nexthops.clear_down(NexthopId{2}, epoch);
+    EXPECT_EQ(picked(7), 2u);
+    // A backup that is its own backup ends too.
+    groups.set(kBackup, members({9}), kBackup);
+    fail(2);
+    EXPECT_FALSE(groups.pick(kGroup, 7));
+}
+
+TEST_F(GroupTest, ViaWalksIntoTheInnerGroupAndItsBackupFirst)
+{
+    groups.set(kBackup, members({3}), kNoGroup);
+    groups.set(kInner, members({1}), kBackup);
+    via(50, kInner);
+    groups.set(kGroup, members({50, 4}), kNoGroup);
+    std::uint32_t hash = 0;
+    while (picked(hash) == 4) ++hash;
+    EXPECT_EQ(picked(hash), 1u);
+    EXPECT_EQ(groups.pick(kGroup, hash).via->vrf, VrfId{9});
+    fail(1);
+    EXPECT_EQ(picked(hash), 3u);  // the inner backup
+    fail(3);
+    EXPECT_EQ(picked(hash), 4u);  // then the outer group's other member
+    EXPECT_FALSE(groups.pick(kGroup, hash).via);
+}
+
+TEST_F(GroupTest, ViaEndsAtDepthThree)
+{
+    groups.set(GroupId{10}, members({1}), kNoGroup);
+    for (std::uint32_t depth = 1; depth <= 4; ++depth) {
+        via(50 + depth, GroupId{9 + depth});
+        groups.set(GroupId{10 + depth}, members({50 + depth}), kNoGroup);
+    }
+    EXPECT_EQ(picked(1, GroupId{13}), 1u);
+    EXPECT_EQ(groups.pick(GroupId{14}, 1).miss, Path::Miss::TooDeep);
+    // A group that leads to itself ends too.
+    via(60, kGroup);
+    groups.set(kGroup, members({60}), kNoGroup);
+    EXPECT_FALSE(groups.pick(kGroup, 1));
+}
+
+TEST_F(GroupTest, GroupsWithinGroupsAllDownCostALimitedWalk)
+{
+    std::vector<GroupMember> inner, middle, outer;
+    for (std::uint32_t i = 1; i <= 30; ++i) inner.push_back({NexthopId{i}, 1});
+    groups.set(GroupId{20}, inner, kNoGroup);
+    for (std::uint32_t i = 31; i <= 60; ++i) via(i, GroupId{20}), middle.push_back({NexthopId{i}, 1});
+    groups.set(GroupId{21}, middle, kNoGroup);
+    for (std::uint32_t i = 61; i <= 90; ++i) via(i, GroupId{21}), outer.push_back({NexthopId{i}, 1});
+    groups.set(GroupId{22}, outer, kNoGroup);
+    for (std::uint32_t i = 1; i <= 30; ++i) fail(i);
+    for (std::uint32_t h = 0; h < 1000; ++h) EXPECT_FALSE(groups.pick(GroupId{22}, h));
+}
+
+TEST_F(GroupTest, MembersThatAreGoneCountAsDown)
+{
+    groups.set(kGroup, members({1, 2}), kNoGroup);
+    nexthops.erase(NexthopId{1});
+    for (const auto f : flows()) ASSERT_EQ(f, 2u);
+    nexthops.erase(NexthopId{2});
+    EXPECT_EQ(groups.pick(kGroup, 1).miss, Path::Miss::Down);
+    groups.erase(kGroup);
+    EXPECT_EQ(groups.size(), 0u);
+    EXPECT_EQ(groups.bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace culvert::fib
