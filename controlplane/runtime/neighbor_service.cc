@@ -58,19 +58,9 @@ void NeighborService::on_punt(const api::Punt& punt)
     perform(engine_.on_frame(punt.interface, Bytes{punt.bytes}.first(punt.length), now()));
 }
 
-void NeighborService::refresh_in_use()
+void NeighborService::set_in_use(const fibprog::NeighborUse& use)
 {
-    std::set<std::pair<InterfaceId, IpAddress>> used;
-    for (const auto& gateway : core_.programmer.gateways()) {
-        if (gateway.kind == api::NexthopKind::Adjacency) used.emplace(gateway.interface, gateway.address);
-    }
-    for (const auto& [interface, address] : in_use_) {
-        if (!used.contains({interface, address})) perform(engine_.set_in_use(interface, address, false, now()));
-    }
-    for (const auto& [interface, address] : used) {
-        if (!in_use_.contains({interface, address})) perform(engine_.set_in_use(interface, address, true, now()));
-    }
-    in_use_ = std::move(used);
+    perform(engine_.set_in_use(use.interface, use.address, use.in_use, now()));
 }
 
 }  // namespace culvert::runtime

@@ -5,8 +5,6 @@
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/worker_links.h"
 
-#include <set>
-
 namespace culvert::runtime {
 
 // ARP and ND, bound to workers, interfaces and the programmer.
@@ -17,8 +15,8 @@ public:
     void interface_changed(InterfaceId id);
     void on_miss(const api::NeighborMiss& miss);
     void on_punt(const api::Punt& punt);
-    // The programmer's gateways may be others: the ones in use are kept fresh. Called after it ran.
-    void refresh_in_use();
+    // A next hop began or ceased to use an address: those in use are kept fresh.
+    void set_in_use(const fibprog::NeighborUse& use);
 
     const neighbor::Engine& engine() const noexcept { return engine_; }
 
@@ -29,7 +27,6 @@ private:
     InterfaceTable& interfaces_;
     WorkerLinks& workers_;
     neighbor::Engine engine_;
-    std::set<std::pair<InterfaceId, IpAddress>> in_use_;
     Loop::Timer timer_;
 };
 

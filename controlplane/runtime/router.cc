@@ -65,7 +65,6 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
           core_.tables.advance(now());
-          neighbors_.refresh_in_use();
           second_.set(now() + 1s);
       })
 {
@@ -292,6 +291,8 @@ void Router::take_events()
     while (core_.programmer.next_event(event)) {
         if (const auto* release = std::get_if<fibprog::Release>(&event)) {
             workers_.command_all(*release);
+        } else if (const auto* use = std::get_if<fibprog::NeighborUse>(&event)) {
+            neighbors_.set_in_use(*use);
         } else if (const auto* mtu = std::get_if<fibprog::PathMtuChanged>(&event)) {
             vrfs_.set_path_mtu({mtu->vrf, mtu->address, mtu->mtu});
             host_links_dirty_ = true;
@@ -319,10 +320,6 @@ bool Router::slice(TimePoint until)
     } while (core_.tables.changes_waiting() > 0 && channel.backlog() == 0 && now() < until);
     more |= core_.tables.unsettled();
 
-    if (const auto nexthops = core_.programmer.counts().nexthops; nexthops != seen_nexthops_) {
-        seen_nexthops_ = nexthops;
-        neighbors_.refresh_in_use();
-    }
     if (host_links_dirty_) {
         host_links_dirty_ = false;
         vrfs_.sync_host_links();

@@ -68,7 +68,6 @@ private:
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
     bool host_links_dirty_ = true;
     bool settle_ports_ = false;  // ports may be free once the dataplane has acked everything
-    std::size_t seen_nexthops_ = 0;
     Loop::Watch acked_;
     Loop::Timer backlog_;
     Loop::Timer second_;
