@@ -325,7 +325,7 @@ TEST_F(TakenTest, AfterKillNineItIsAsBeforeAndFree)
         holder.kill_hard();
         const TimePoint killed = monotonic_now();
         if (round < 2) {
-            EXPECT_TRUE(eventually([&] { return lab::picture(*router, "r0") == before; }, 1s));
+            EXPECT_TRUE(eventually([&] { return lab::picture(*router, "r0") == before; }, 2s));
         } else {
             // At once: the old guardian may still be at work.
             auto port = open_in(*router, kernel("r0"));
