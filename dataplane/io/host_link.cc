@@ -42,6 +42,12 @@ void free_ring(rte_ring* ring)
     rte_ring_free(ring);
 }
 
+// As rte_ring_empty, whose plain loads are a race by the letter.
+bool has_packets(const rte_ring* ring) noexcept
+{
+    return __atomic_load_n(&ring->prod.tail, __ATOMIC_ACQUIRE) != __atomic_load_n(&ring->cons.tail, __ATOMIC_ACQUIRE);
+}
+
 void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept
 {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -161,7 +167,7 @@ unsigned HostLink::receive(WorkerId worker, std::span<rte_mbuf*> packets) noexce
                                      static_cast<unsigned>(packets.size()), nullptr);
 }
 
-bool HostLink::pending(WorkerId worker) const noexcept { return !rte_ring_empty(queues_[index(worker)].from_host); }
+bool HostLink::pending(WorkerId worker) const noexcept { return has_packets(queues_[index(worker)].from_host); }
 
 HostLinkCounters HostLink::counters() const noexcept
 {
@@ -272,7 +278,7 @@ void HostLink::run()
 
         wake_.arm();
         const bool waiting = stop_.load() || std::any_of(queues_.begin(), queues_.end(),
-                                                         [](const auto& q) { return !rte_ring_empty(q.to_host); });
+                                                         [](const auto& q) { return has_packets(q.to_host); });
         if (!waiting) epoll_wait(epoll_, events, 1, -1);
         wake_.disarm();
     }
