@@ -626,7 +626,20 @@ void BgpInstance::take_table_events()
     }
 }
 
-void BgpInstance::track(const IpAddress& next_hop) { core_.tables.track(client_, vrf_, next_hop); }
+void BgpInstance::track(const IpAddress& next_hop)
+{
+    core_.tables.track(client_, vrf_, next_hop);
+    // No event comes for what this client tracks already (a neighbour that is its own next hop).
+    fresh_next_hops_.push_back(next_hop);
+}
+
+void BgpInstance::answer_fresh_next_hops()
+{
+    for (const auto& address : std::exchange(fresh_next_hops_, {})) {
+        const auto way = core_.tables.resolve(vrf_, address);
+        rib_->on_nexthop(address, {way.reachable, way.direct, way.metric});
+    }
+}
 
 void BgpInstance::untrack(const IpAddress& next_hop) { core_.tables.untrack(client_, vrf_, next_hop); }
 
@@ -682,6 +695,7 @@ bool BgpInstance::run(TimePoint until)
         if (core_.sink.backlog() < kMaxBacklog && core_.tables.changes_waiting() < kMaxBacklog) {
             more |= rib_->run(kRibSteps);
             more |= rib_->drain_nexthops(*this) > 0;
+            answer_fresh_next_hops();
             more |= rib_->drain_routes(*this, kDrain) > 0;
             more |= rib_->drain_feasible(*this, kDrain) > 0;
         }

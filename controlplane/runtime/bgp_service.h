@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace culvert::runtime {
 
@@ -107,6 +108,7 @@ private:
     void accept_from(int listener);
     void update_origination();
     void take_table_events();
+    void answer_fresh_next_hops();
     void originate(const IpPrefix& prefix, rib::LocalSource source, std::optional<std::uint32_t> metric);
 
     Core& core_;
@@ -143,6 +145,7 @@ private:
         route::RouteHandle handle{route::kNoRoute};
     };
     LastRoute last_;
+    std::vector<IpAddress> fresh_next_hops_;  // tracked in this round; the RIB wants a first word on each
     Loop::Timer deadline_;
 };
 
