@@ -185,6 +185,15 @@ Output Session::on_connect_failed(TimePoint now)
     return {};
 }
 
+Output Session::on_reachable(TimePoint now)
+{
+    Output out;
+    if (state_ != State::Active || config_.passive) return out;
+    connect(out, now);
+    update_state();
+    return out;
+}
+
 Output Session::on_time(TimePoint now)
 {
     Output out;

@@ -166,6 +166,9 @@ public:
     Output on_connected(Side side, const Endpoint& local, const Endpoint& remote, TimePoint now);
     Output on_connect_failed(TimePoint now);  // the Outgoing one that Output::connect asked for
     Output on_closed(Side side, TimePoint now);
+    // A way to the neighbour has appeared (next-hop tracking): an Active session doesn't wait for ConnectRetry. The
+    // wait in Idle stays as it is.
+    Output on_reachable(TimePoint now);
     Output on_bytes(Side side, Bytes bytes, TimePoint now);
     Output on_time(TimePoint now);
     TimePoint next_deadline() const noexcept;

@@ -147,6 +147,8 @@ private:
                     apply(session_.send_updates(canned(3), now_));
                 else if (op & 16)
                     apply(session_.send_route_refresh(Family(op >> 7), RouteRefresh::Kind((op >> 5) % 3), now_));
+                else if (op & 32)
+                    apply(session_.on_reachable(now_));
                 else
                     session_.set_config(make_config(in_.u8()));
                 break;

@@ -29,7 +29,8 @@ bool lies_in(Bytes part, Bytes whole)
 void check_round_trip(const UpdateView& view, const Negotiated& negotiated)
 {
     auto n = negotiated;
-    n.extended_message = true;  // what came in one message may not fit the other way round
+    // What came in one message need not fit one when written in our way.
+    n.extended_message = view.attributes.size() > 2000;
     auto attributes = decode_attributes(view.attributes, n);
     for (const auto& reach : view.reach) {
         if (reach.nlri.empty()) continue;

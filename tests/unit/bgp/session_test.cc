@@ -289,6 +289,26 @@ TEST(Session, ConnectsAgainWhenConnectRetryEnds)
     EXPECT_TRUE(out.close[0]);
 }
 
+TEST(Session, ConnectsAtOnceWhenAWayAppears)
+{
+    Bench b;
+    EXPECT_TRUE(b.session.on_reachable(b.now).empty());  // not started
+    b.start();
+    EXPECT_TRUE(b.session.on_reachable(b.now).empty());  // connecting already
+    b.session.on_connect_failed(b.now);
+    EXPECT_TRUE(b.session.on_reachable(b.now).connect);
+    EXPECT_EQ(b.session.state(), State::Connect);
+    b.connected(kOut);
+    b.bytes(kOut, Octets(19, 0));
+    EXPECT_TRUE(b.session.on_reachable(b.now).empty());  // the wait after an error is not cut short
+
+    auto c = config();
+    c.passive = true;
+    Bench passive{c};
+    passive.start();
+    EXPECT_TRUE(passive.session.on_reachable(passive.now).empty());
+}
+
 // ---- Timers
 
 TEST(Session, TakesTheLowerHoldTimeAndAThirdOfItForKeepalives)
