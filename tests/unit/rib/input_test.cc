@@ -279,8 +279,10 @@ TEST(RibInput, EqualPathsShareTraffic)
     config.families[0].maximum_paths = 2;
     Speaker s{config};
     const auto a = s.peer(1, 65001), b = s.peer(2, 65001), c = s.peer(3, 65001), d = s.peer(4, 65002);
-    for (const auto p : {c, b, a, d}) s.announce(p, "192.0.2.0/24", {300});
-    s.settle();
+    for (const auto p : {c, b, a, d}) {
+        s.announce(p, "192.0.2.0/24", {300});
+        s.settle();
+    }
     // The oldest is best; of the others of the same AS the one with the lowest router id.
     EXPECT_EQ(s.installed.at(prefix("192.0.2.0/24")).next_hops,
               (std::vector{address("10.0.0.3"), address("10.0.0.1")}));
@@ -423,7 +425,7 @@ TEST(RibInput, FeasiblePathsAreReportedWhetherBestOrNot)
     c.address = Ipv4Address{0x0a000001};
     c.track_feasible = true;
     const auto a = s.peer(1, 65001, c), b = s.peer(2, 65002);
-    s.announce(b, "192.0.2.0/24", {});
+    s.announce(b, "192.0.2.0/24");
     s.announce(a, "192.0.2.0/24", {300, 400});
     s.announce(a, "192.0.3.0/24", {65000});
     s.settle();
@@ -506,7 +508,7 @@ TEST(RibView, WalksInOrder)
     for (int i = 0; i < 2000; ++i) {
         state = mix(state + 0x9e3779b97f4a7c15ULL);
         const auto p = IpPrefix::make(Ipv4Address{static_cast<std::uint32_t>(state) % 0x40000000},
-                                      static_cast<int>(state >> 32) % 25 + 8);
+                                      static_cast<int>((state >> 32) % 25) + 8);
         expected.insert(p);
         s.announce(a, p.to_string(), {300});
     }

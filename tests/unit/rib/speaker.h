@@ -5,6 +5,8 @@
 #include "controlplane/bgp/update.h"
 #include "controlplane/rib/rib.h"
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <set>
 #include <string>
