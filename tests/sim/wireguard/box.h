@@ -56,7 +56,7 @@ public:
         config.private_key = crypto::generate_private_key(random_);
         config.rekey_after = rekey_after;
         engine_ = std::make_unique<wireguard::Engine>(std::move(config), indices_, random_, clock_);
-        table_ = std::make_unique<wg::PeerTable>(aead_, activity_);
+        table_ = std::make_unique<wg::PeerTable>(cipher(), activity_);
     }
 
     wireguard::Engine& engine() { return *engine_; }
@@ -163,6 +163,13 @@ public:
     }
 
 private:
+    // One for all boxes: a simulation is one thread, and setting a context up takes milliseconds.
+    static crypto::AeadContext& cipher()
+    {
+        static crypto::AeadContext aead;
+        return aead;
+    }
+
     api::Verdict seal(PeerId peer, Bytes inner, TimePoint now)
     {
         std::vector<std::uint8_t> buffer(wg::kDataHeader + inner.size() + wg::kMaxPadding + wg::kDataTrailer);
@@ -184,7 +191,6 @@ private:
     SimClock clock_;
     wireguard::IndexTable indices_;
     std::vector<api::PeerActivity> activity_;
-    crypto::AeadContext aead_;
     std::unique_ptr<wireguard::Engine> engine_;
     std::unique_ptr<wg::PeerTable> table_;
     std::deque<api::WorkerCommand> commands_;
