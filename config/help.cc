@@ -1,5 +1,7 @@
 #include "config/help.h"
 
+#include "config/language.h"
+
 #include <algorithm>
 
 namespace culvert::config {
@@ -29,15 +31,13 @@ struct Candidate {
 
 void gather(Node node, const Typed& typed, bool no, std::vector<Candidate>& out)
 {
-    // A whole word that is a keyword hides the keywords it would abbreviate, statement by statement.
-    std::vector<Candidate> found;
+    const auto exact = exact_words(node, typed.whole, no);
     for (const auto& rule : rules(node)) {
         if (no && rule.statement->form != Form::Setting) continue;
         std::vector<const Token*> tokens;
-        (no ? rule.negated : rule.plain).after(typed.whole, tokens);
-        for (const auto* token : tokens) found.push_back({node, token});
+        (no ? rule.negated : rule.plain).after(typed.whole, tokens, exact);
+        for (const auto* token : tokens) out.push_back({node, token});
     }
-    out.insert(out.end(), found.begin(), found.end());
 }
 
 std::vector<Candidate> candidates(Node node, Typed typed)

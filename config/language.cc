@@ -55,10 +55,11 @@ Attempt attempt(Node node, std::string_view line, std::span<const Word> words, b
 {
     Attempt out;
     const auto all = rules(node);
+    const auto exact = exact_words(node, words, no);
     for (std::size_t row = 0; row < all.size(); ++row) {
         const auto& rule = all[row];
         if (no && rule.statement->form != Form::Setting) continue;
-        auto match = (no ? rule.negated : rule.plain).match(line, words, &out.progress);
+        auto match = (no ? rule.negated : rule.plain).match(line, words, &out.progress, exact);
         if (!match) continue;
         match->args.no = no;
         if (!out.found || match->score < out.found->match.score) {
@@ -139,6 +140,24 @@ std::span<const Rule> rules(Node node)
 {
     const auto it = all_rules().find(node);
     return it == all_rules().end() ? std::span<const Rule>{} : std::span<const Rule>{it->second};
+}
+
+Syntax::Exact exact_words(Node node, std::span<const Word> words, bool no)
+{
+    constexpr std::size_t kMost = 12;  // no statement has more keywords
+    Syntax::Exact exact = 0;
+    std::vector<const Token*> tokens;
+    for (std::size_t i = 0; i < std::min(words.size(), kMost); ++i) {
+        tokens.clear();
+        for (const auto& rule : rules(node)) {
+            if (no && rule.statement->form != Form::Setting) continue;
+            (no ? rule.negated : rule.plain).after(words.first(i), tokens, exact);
+        }
+        if (tokens.empty()) break;
+        const auto is_word = [&](const Token* t) { return t->kind == TokenKind::Keyword && t->text == words[i].text; };
+        if (std::ranges::any_of(tokens, is_word)) exact |= Syntax::Exact{1} << i;
+    }
+    return exact;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b)

@@ -24,6 +24,9 @@ struct AppliedLine {
 Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std::string_view line,
                                            bool from_top = false);
 
+// Which of the words are keywords as they stand, among the statements of a block.
+Syntax::Exact exact_words(Node node, std::span<const Word> words, bool no);
+
 struct MatchedLine {
     std::size_t row = 0;  // in rules(node)
     Args args;

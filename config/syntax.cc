@@ -97,6 +97,8 @@ bool checked(const Token& token, std::string_view word)
 
 constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+bool is_exact(Syntax::Exact exact, std::size_t word) { return word < 32 && ((exact >> word) & 1) != 0; }
+
 bool is_comment(std::string_view word) { return word == "!"; }
 
 }  // namespace
@@ -321,6 +323,7 @@ struct Syntax::Search {
     std::string_view line;
     std::span<const Word> words;
     Progress* progress;
+    Exact exact;
     Match now;
     std::optional<Match> best;
 };
@@ -344,7 +347,7 @@ void Syntax::step(Search& search, std::uint16_t at, std::size_t word) const
         if (word == search.words.size()) continue;
         const auto& typed = search.words[word];
         const auto score = fits(token, typed.text);
-        if (!score) continue;
+        if (!score || (*score == kAbbreviated && is_exact(search.exact, word))) continue;
         auto text = std::string{typed.text};
         auto after = word + 1;
         if (token.kind == TokenKind::Keyword) text = token.text;
@@ -361,14 +364,16 @@ void Syntax::step(Search& search, std::uint16_t at, std::size_t word) const
     }
 }
 
-std::optional<Syntax::Match> Syntax::match(std::string_view line, std::span<const Word> words, Progress* progress) const
+std::optional<Syntax::Match> Syntax::match(std::string_view line, std::span<const Word> words, Progress* progress,
+                                           Exact exact) const
 {
-    Search search{line, words, progress, {}, {}};
+    Search search{line, words, progress, exact, {}, {}};
     step(search, 0, 0);
     return std::move(search.best);
 }
 
-void Syntax::walk(std::span<const Word> words, std::uint16_t at, std::size_t word, std::vector<const Token*>& out) const
+void Syntax::walk(std::span<const Word> words, std::uint16_t at, std::size_t word, Exact exact,
+                  std::vector<const Token*>& out) const
 {
     if (word == words.size()) {
         for (const auto next : tokens_[at].next)
@@ -376,16 +381,17 @@ void Syntax::walk(std::span<const Word> words, std::uint16_t at, std::size_t wor
         return;
     }
     for (const auto next : tokens_[at].next) {
-        if (!fits(tokens_[next], words[word].text)) continue;
+        const auto score = fits(tokens_[next], words[word].text);
+        if (!score || (*score == kAbbreviated && is_exact(exact, word))) continue;
         // Behind LINE nothing stands but more of it.
-        if (tokens_[next].kind == TokenKind::Line)
-            walk(words, next, words.size(), out);
-        else
-            walk(words, next, word + 1, out);
+        walk(words, next, tokens_[next].kind == TokenKind::Line ? words.size() : word + 1, exact, out);
     }
 }
 
-void Syntax::after(std::span<const Word> words, std::vector<const Token*>& out) const { walk(words, 0, 0, out); }
+void Syntax::after(std::span<const Word> words, std::vector<const Token*>& out, Exact exact) const
+{
+    walk(words, 0, 0, exact, out);
+}
 
 std::string shown(std::string_view syntax)
 {

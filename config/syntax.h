@@ -103,12 +103,15 @@ public:
         std::vector<const Token*> expected;  // what could have stood next
         void reached(std::size_t count, const Token& token);
     };
-    // The closest way in which all of the words fit.
-    std::optional<Match> match(std::string_view line, std::span<const Word> words, Progress* progress = nullptr) const;
+    // Bit i: word i is a keyword as it stands, so it abbreviates none ("ip" is not "ipv6").
+    using Exact = std::uint32_t;
 
-    // The tokens that may stand behind the words, End included. `exact`: an exactly written keyword hides what it
-    // abbreviates.
-    void after(std::span<const Word> words, std::vector<const Token*>& out) const;
+    // The closest way in which all of the words fit.
+    std::optional<Match> match(std::string_view line, std::span<const Word> words, Progress* progress = nullptr,
+                               Exact exact = 0) const;
+
+    // The tokens that may stand behind the words, End included.
+    void after(std::span<const Word> words, std::vector<const Token*>& out, Exact exact = 0) const;
 
     const std::vector<Token>& tokens() const noexcept { return tokens_; }
     const std::string& text() const noexcept { return text_; }
@@ -118,7 +121,8 @@ private:
     class Compiler;
     struct Search;
     void step(Search& search, std::uint16_t at, std::size_t word) const;
-    void walk(std::span<const Word> words, std::uint16_t at, std::size_t word, std::vector<const Token*>& out) const;
+    void walk(std::span<const Word> words, std::uint16_t at, std::size_t word, Exact exact,
+              std::vector<const Token*>& out) const;
 
     std::string text_;
     std::vector<Token> tokens_;  // the first is Start

@@ -83,7 +83,7 @@ std::string history_file()
     return home && *home ? std::string{home} + "/.culvert_history" : std::string{};
 }
 
-// `password` and `*-key` lines stay out of the file.
+// `password` and `*-key` lines stay out of the history.
 bool is_secret(std::string_view line)
 {
     return line.find("password") != line.npos || line.find("private-key ") != line.npos ||
@@ -168,8 +168,10 @@ int interact(Client client, const std::string& run_dir)
         std::string line{typed, static_cast<std::size_t>(length)};
         while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
         if (line.find_first_not_of(" \t") == line.npos) continue;
-        history(past.get(), &event, H_ENTER, line.c_str());
-        if (!file.empty() && !is_secret(line)) history(past.get(), &event, H_SAVE, file.c_str());
+        if (!is_secret(line)) {
+            history(past.get(), &event, H_ENTER, line.c_str());
+            if (!file.empty()) history(past.get(), &event, H_SAVE, file.c_str());
+        }
         if (terminal.node == Node::Exec) {
             const auto command = parse_exec(line);
             if (command && command->command == ExecCommand::TerminalLength) {

@@ -44,7 +44,10 @@ private:
     bool coin() { return below(2) == 0; }
     std::string word() { return "w" + std::to_string(below(1000)); }
     std::string line() { return word() + " ! " + word(); }
-    std::string vrf() { return vrf_names_.empty() || coin() ? "" : vrf_names_[below(static_cast<unsigned>(vrf_names_.size()))]; }
+    std::string vrf()
+    {
+        return vrf_names_.empty() || coin() ? "" : vrf_names_[below(static_cast<unsigned>(vrf_names_.size()))];
+    }
     template <class T>
     std::optional<T> maybe(unsigned low, unsigned high)
     {
@@ -69,14 +72,19 @@ private:
         return Ipv6Address::from_words(0x20010db800000000U + below(4), between(1, 0xffff));
     }
     Family family() { return coin() ? Family::Ipv4 : Family::Ipv6; }
-    IpPrefix prefix(Family f) { return IpPrefix::make(address(f), static_cast<int>(between(8, f == Family::Ipv4 ? 32 : 128))); }
+    IpPrefix prefix(Family f)
+    {
+        return IpPrefix::make(address(f), static_cast<int>(between(8, f == Family::Ipv4 ? 32 : 128)));
+    }
 
     Dataplane dataplane()
     {
         Dataplane d;
         if (coin()) return d;
-        if (coin()) d.workers = Dataplane::WorkersCount{between(1, 64)};
-        else if (coin()) d.workers = Dataplane::WorkersPinned{{1, 2, 3, between(5, 9)}};
+        if (coin())
+            d.workers = Dataplane::WorkersCount{between(1, 64)};
+        else if (coin())
+            d.workers = Dataplane::WorkersPinned{{1, 2, 3, between(5, 9)}};
         d.memory = static_cast<Dataplane::Memory>(below(3));
         if (coin()) d.memory_octets = std::uint64_t{between(1, 5000)} << (10 * below(4));
         d.poll_busy = coin();
@@ -110,7 +118,8 @@ private:
             case 0: break;
             case 1: {
                 const auto kind = static_cast<Port::Kind>(below(3));
-                i.kind = Port{kind, kind == Port::Kind::Pci ? "0000:03:00.0" : word(), kind == Port::Kind::Kernel && coin()};
+                i.kind =
+                    Port{kind, kind == Port::Kind::Pci ? "0000:03:00.0" : word(), kind == Port::Kind::Kernel && coin()};
                 break;
             }
             case 2:
@@ -145,8 +154,10 @@ private:
         if (coin()) w.private_key = secret(true);
         if (coin()) w.listen_port = static_cast<std::uint16_t>(between(1, 65535));
         if (coin()) w.rekey_after = Seconds{between(2, 120)};
-        if (coin()) w.source_interface = word();
-        else if (coin()) w.source_address = address(family());
+        if (coin())
+            w.source_interface = word();
+        else if (coin())
+            w.source_address = address(family());
         w.outer_vrf = vrf();
         for (unsigned n = below(4); n > 0; --n) {
             WireguardPeer p;
@@ -175,11 +186,11 @@ private:
             b.keepalive = Seconds{between(1, 20)};
             b.hold = Seconds{between(3, 60)};
         }
-        for (const auto flag : {&Bgp::ebgp_requires_policy, &Bgp::default_ipv4_unicast, &Bgp::default_ipv6_unicast,
-                                &Bgp::log_neighbor_changes, &Bgp::network_import_check, &Bgp::always_compare_med,
-                                &Bgp::deterministic_med, &Bgp::bestpath_as_path_ignore, &Bgp::bestpath_multipath_relax,
-                                &Bgp::bestpath_compare_routerid, &Bgp::med_missing_as_worst, &Bgp::fast_external_failover,
-                                &Bgp::graceful_shutdown})
+        for (const auto flag :
+             {&Bgp::ebgp_requires_policy, &Bgp::default_ipv4_unicast, &Bgp::default_ipv6_unicast,
+              &Bgp::log_neighbor_changes, &Bgp::network_import_check, &Bgp::always_compare_med, &Bgp::deterministic_med,
+              &Bgp::bestpath_as_path_ignore, &Bgp::bestpath_multipath_relax, &Bgp::bestpath_compare_routerid,
+              &Bgp::med_missing_as_worst, &Bgp::fast_external_failover, &Bgp::graceful_shutdown})
             b.*flag = coin();
         if (coin()) b.default_local_preference = below(1000);
         b.cluster_id = maybe<std::uint32_t>(1, 4000000000U);
@@ -211,8 +222,10 @@ private:
         if (n.shutdown && coin()) n.shutdown_message = line();
         n.passive = coin();
         if (coin()) n.update_source = coin() ? word() : address(n.address.family).to_string();
-        if (coin()) n.ebgp_multihop = static_cast<std::uint8_t>(between(1, 255));
-        else n.ttl_security_hops = maybe<std::uint8_t>(1, 254);
+        if (coin())
+            n.ebgp_multihop = static_cast<std::uint8_t>(between(1, 255));
+        else
+            n.ttl_security_hops = maybe<std::uint8_t>(1, 254);
         n.disable_connected_check = coin();
         if (coin()) n.password = secret(false);
         if (coin()) n.local_as = Asn{between(1, 1000)};
@@ -229,9 +242,10 @@ private:
             if (coin()) family.activate = coin();
             family.next_hop_self = coin();
             family.next_hop_self_force = family.next_hop_self && coin();
-            for (const auto flag : {&BgpNeighborFamily::soft_reconfiguration_inbound, &BgpNeighborFamily::default_originate,
-                                    &BgpNeighborFamily::route_reflector_client, &BgpNeighborFamily::send_community,
-                                    &BgpNeighborFamily::as_override, &BgpNeighborFamily::remove_private_as})
+            for (const auto flag :
+                 {&BgpNeighborFamily::soft_reconfiguration_inbound, &BgpNeighborFamily::default_originate,
+                  &BgpNeighborFamily::route_reflector_client, &BgpNeighborFamily::send_community,
+                  &BgpNeighborFamily::as_override, &BgpNeighborFamily::remove_private_as})
                 family.*flag = coin();
             family.weight = maybe<std::uint16_t>(0, 65535);
             if (coin()) {

@@ -60,10 +60,11 @@ TEST(Render, EveryLineIsTakenBackByItsNo)
 
 TEST(Render, MasksSecretsAndRefusesThemMasked)
 {
-    auto parsed = parse("interface wg0\n tunnel mode wireguard\n"
-                        " wireguard private-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
-                        "router bgp 1\n neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.1 password open sesame\n",
-                        "f");
+    auto parsed = parse(
+        "interface wg0\n tunnel mode wireguard\n"
+        " wireguard private-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+        "router bgp 1\n neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.1 password open sesame\n",
+        "f");
     ASSERT_TRUE(parsed.diagnostics.empty());
     EXPECT_EQ(parsed.model.bgp[""].neighbors.begin()->second.password->value, "open sesame");
     const auto masked = render(parsed.model, {.mask_secrets = true});
@@ -116,7 +117,8 @@ Model model_of(std::string_view text)
     return std::move(parsed.model);
 }
 
-constexpr std::string_view kTwoNeighbors = "router bgp 1\n neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.2 remote-as 3\n";
+constexpr std::string_view kTwoNeighbors =
+    "router bgp 1\n neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.2 remote-as 3\n";
 
 TEST(Diff, TouchesOneNeighborWhenOneChanges)
 {
@@ -132,7 +134,8 @@ TEST(Diff, TouchesOneNeighborWhenOneChanges)
 
 TEST(Diff, ATimerThatNobodySeesIsApplied)
 {
-    const auto changes = diff(model_of(kTwoNeighbors), model_of(std::string{kTwoNeighbors} + " neighbor 10.0.0.2 weight 5\n"));
+    const auto changes =
+        diff(model_of(kTwoNeighbors), model_of(std::string{kTwoNeighbors} + " neighbor 10.0.0.2 weight 5\n"));
     ASSERT_EQ(changes.size(), 1U);
     EXPECT_EQ(changes[0].cost, Cost::Apply);
 }
@@ -178,7 +181,8 @@ TEST(Diff, GroupsTheRoutesOfAPrefix)
 
 TEST(Diff, ShowsPeopleMaskedLines)
 {
-    const auto text = to_string(diff(model_of(kTwoNeighbors), model_of(std::string{kTwoNeighbors} + " neighbor 10.0.0.1 password x y\n")));
+    const auto text = to_string(
+        diff(model_of(kTwoNeighbors), model_of(std::string{kTwoNeighbors} + " neighbor 10.0.0.1 password x y\n")));
     EXPECT_EQ(text, "router bgp neighbor 10.0.0.1  (resets the session)\n + neighbor 10.0.0.1 password <hidden>\n");
 }
 

@@ -44,7 +44,8 @@ TEST(Syntax, MayLeaveOutBracesBehindNo)
 
 TEST(Syntax, PrefersTheWordThatIsMeant)
 {
-    const Syntax syntax{"route <ADDRESS$gateway [IFNAME$interface]|IFNAME$interface> [<tag (1-9)$tag|(1-255)$distance>]..."};
+    const Syntax syntax{
+        "route <ADDRESS$gateway [IFNAME$interface]|IFNAME$interface> [<tag (1-9)$tag|(1-255)$distance>]..."};
     const auto tag = match(syntax, "route 10.0.0.1 tag 5 20")->args;
     EXPECT_EQ(tag.number("tag"), 5U);
     EXPECT_EQ(tag.number("distance"), 20U);
@@ -72,8 +73,9 @@ TEST(Key, IsBase64OfExactly32Octets)
     for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::uint8_t>(i * 7);
     EXPECT_EQ(decode_key(encode_key(key)), key);
     EXPECT_EQ(encode_key({}), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    for (const auto* bad : {"", "AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=",
-                            "*AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
+    for (const auto* bad :
+         {"", "AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+          "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=", "*AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
         EXPECT_FALSE(decode_key(bad)) << bad;
 }
 
@@ -82,7 +84,8 @@ TEST(Cpus, AreListsOfNumbersAndRanges)
     EXPECT_EQ(parse_cpus("1,3-5"), (std::vector<unsigned>{1, 3, 4, 5}));
     EXPECT_EQ(parse_cpus("5,1,1"), (std::vector<unsigned>{1, 5}));
     EXPECT_EQ(cpus_to_string({0, 1, 3, 4, 5, 9}), "0,1,3-5,9");
-    for (const auto* bad : {"", ",", "1,", "5-3", "-1", "1-", "4096", "0-4000000000", "a"}) EXPECT_FALSE(parse_cpus(bad)) << bad;
+    for (const auto* bad : {"", ",", "1,", "5-3", "-1", "1-", "4096", "0-4000000000", "a"})
+        EXPECT_FALSE(parse_cpus(bad)) << bad;
 }
 
 TEST(Size, HasAUnit)
@@ -108,7 +111,8 @@ void for_each_token(Check check)
 TEST(Statements, EveryWordHasHelp)
 {
     for_each_token([](const Statement& statement, const Token& token) {
-        EXPECT_FALSE(help_for(statement.node, token).empty()) << statement.syntax << ": " << token.text << " $" << token.name;
+        EXPECT_FALSE(help_for(statement.node, token).empty())
+            << statement.syntax << ": " << token.text << " $" << token.name;
     });
 }
 
