@@ -171,14 +171,40 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
             prefetch(base, ref[i]);
             any |= ref[i];
         }
-        for (unsigned at = bits; is_block(any); at += kStride) {
+        // One stride of all keys after the other: while one block is waited for, the others are on their way. Almost
+        // all keys need the first stride; then those that have found their leaf drop out, without a branch.
+        if (is_block(any)) {
             any = 0;
             for (std::size_t i = 0; i < n; ++i) {
-                ref[i] = step(base, ref[i], key[i].slot(at));
+                ref[i] = step(base, ref[i], key[i].early_slot(bits));
                 any |= ref[i];
             }
-            if (!is_block(any)) break;
-            for (std::size_t i = 0; i < n; ++i) prefetch(base, ref[i]);
+        }
+        std::array<std::uint8_t, kChunk> going;
+        std::size_t left = 0;
+        if (is_block(any)) {
+            for (std::size_t i = 0; i < n; ++i) {
+                prefetch(base, ref[i]);
+                going[left] = static_cast<std::uint8_t>(i);
+                left += is_block(ref[i]);
+            }
+        }
+        const auto advance = [&](auto slot_of) {
+            const auto count = std::exchange(left, 0);
+            for (std::size_t j = 0; j < count; ++j) {
+                const auto i = going[j];
+                const auto next = entry(base, ref[i], slot_of(key[i]));
+                prefetch(base, next);
+                ref[i] = next;
+                going[left] = i;
+                left += is_block(next);
+            }
+        };
+        for (unsigned at = bits + kStride; left > 0; at += kStride) {
+            if (at <= Key::kEarly)
+                advance([at](const Key& k) { return k.early_slot(at); });
+            else
+                advance([at](const Key& k) { return k.slot(at); });
         }
         for (std::size_t i = 0; i < n; ++i) leaf[i].value = ref[i];
     }
