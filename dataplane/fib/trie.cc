@@ -189,22 +189,21 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
                 left += is_block(ref[i]);
             }
         }
-        const auto advance = [&](auto slot_of) {
-            const auto count = std::exchange(left, 0);
+        const auto advance = [&](std::size_t count, auto slot_of) {
+            std::size_t still = 0;
             for (std::size_t j = 0; j < count; ++j) {
                 const auto i = going[j];
                 const auto next = entry(base, ref[i], slot_of(key[i]));
                 prefetch(base, next);
                 ref[i] = next;
-                going[left] = i;
-                left += is_block(next);
+                going[still] = i;
+                still += is_block(next);
             }
+            return still;
         };
         for (unsigned at = bits + kStride; left > 0; at += kStride) {
-            if (at <= Key::kEarly)
-                advance([at](const Key& k) { return k.early_slot(at); });
-            else
-                advance([at](const Key& k) { return k.slot(at); });
+            left = at <= Key::kEarly ? advance(left, [at](const Key& k) { return k.early_slot(at); })
+                                     : advance(left, [at](const Key& k) { return k.slot(at); });
         }
         for (std::size_t i = 0; i < n; ++i) leaf[i].value = ref[i];
     }
