@@ -171,14 +171,39 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
             prefetch(base, ref[i]);
             any |= ref[i];
         }
-        for (unsigned at = bits; is_block(any); at += kStride) {
+        // One stride of all keys after the other: while one block is waited for, the others are on their way. Almost
+        // all keys need the first stride; then those that have found their leaf drop out, without a branch.
+        if (is_block(any)) {
             any = 0;
             for (std::size_t i = 0; i < n; ++i) {
-                ref[i] = step(base, ref[i], key[i].slot(at));
+                ref[i] = step(base, ref[i], key[i].early_slot(bits));
                 any |= ref[i];
             }
-            if (!is_block(any)) break;
-            for (std::size_t i = 0; i < n; ++i) prefetch(base, ref[i]);
+        }
+        std::array<std::uint8_t, kChunk> going;
+        std::size_t left = 0;
+        if (is_block(any)) {
+            for (std::size_t i = 0; i < n; ++i) {
+                prefetch(base, ref[i]);
+                going[left] = static_cast<std::uint8_t>(i);
+                left += is_block(ref[i]);
+            }
+        }
+        const auto advance = [&](std::size_t count, auto slot_of) {
+            std::size_t still = 0;
+            for (std::size_t j = 0; j < count; ++j) {
+                const auto i = going[j];
+                const auto next = entry(base, ref[i], slot_of(key[i]));
+                prefetch(base, next);
+                ref[i] = next;
+                going[still] = i;
+                still += is_block(next);
+            }
+            return still;
+        };
+        for (unsigned at = bits + kStride; left > 0; at += kStride) {
+            left = at <= Key::kEarly ? advance(left, [at](const Key& k) { return k.early_slot(at); })
+                                     : advance(left, [at](const Key& k) { return k.slot(at); });
         }
         for (std::size_t i = 0; i < n; ++i) leaf[i].value = ref[i];
     }

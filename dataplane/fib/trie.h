@@ -33,6 +33,9 @@ struct Key4 {
 
     // The six bits from `at` on; zeros beyond the end.
     unsigned slot(unsigned at) const noexcept { return (value << at) >> 26; }
+    // The same for `at` <= kEarly, in fewer instructions.
+    static constexpr unsigned kEarly = 31;
+    unsigned early_slot(unsigned at) const noexcept { return slot(at); }
     // The first `n` <= 18 bits.
     std::uint32_t head(unsigned n) const noexcept
     {
@@ -50,6 +53,8 @@ struct Key6 {
         if (at < 64) return static_cast<unsigned>(((high << at) | (low >> (64 - at))) >> 58);
         return static_cast<unsigned>((low << (at - 64)) >> 58);
     }
+    static constexpr unsigned kEarly = 58;
+    unsigned early_slot(unsigned at) const noexcept { return static_cast<unsigned>((high << at) >> 58); }
     std::uint32_t head(unsigned n) const noexcept { return n == 0 ? 0 : static_cast<std::uint32_t>(high >> (64 - n)); }
 };
 

@@ -12,8 +12,8 @@ namespace {
 constexpr VrfId kRed{7};
 constexpr InterfaceId kEth{1}, kVlan{2}, kWg{3}, kWg2{4};
 constexpr PortId kPort{0};
-constexpr NexthopId kNear{1}, kFar{2}, kLeak{3};
-constexpr GroupId kOnly{1}, kBoth{2}, kOuter{3}, kSpare{4};
+constexpr NexthopId kNear{1}, kFar{2};
+constexpr GroupId kOnly{1}, kBoth{2};
 constexpr PeerId kAlice{1}, kBob{2};
 
 IpPrefix prefix(const char* text) { return *IpPrefix::parse(text); }
