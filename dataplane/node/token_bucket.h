@@ -11,7 +11,7 @@ namespace culvert::node {
 class TokenBucket {
 public:
     constexpr TokenBucket(std::uint32_t rate, std::uint32_t burst) noexcept
-        : cost_(std::chrono::seconds{1} / rate), depth_(cost_ * burst)
+        : cost_(Duration{1s} / rate), depth_(cost_ * burst)
     {}
 
     bool take(TimePoint now) noexcept

@@ -1,4 +1,4 @@
-#include "tests/unit/node/router.h"
+#include "tests/unit/node/node_test.h"
 
 #include <functional>
 #include <ostream>

@@ -1,20 +1,21 @@
 #include "tests/unit/node/router.h"
 
+#include "base/check.h"
 #include "dataplane/wire/payload.h"
 
 #include <cstring>
 
 namespace culvert::dataplane::test {
 
-io::PacketPool& pool()
+io::PacketPool& pool(io::MemoryMode memory)
 {
     struct Process {
         std::unique_ptr<io::Eal> eal;
         std::unique_ptr<io::PacketPool> pool;
     };
-    static Process process = [] {
+    static Process process = [memory] {
         Process p;
-        auto eal = io::Eal::start({.memory = io::MemoryMode::Anonymous, .octets = std::size_t{96} << 20});
+        auto eal = io::Eal::start({.memory = memory, .octets = std::size_t{96} << 20});
         CULVERT_CHECK(eal.has_value());
         p.eal = std::move(*eal);
         auto made = io::PacketPool::create("test", 2047);
@@ -231,7 +232,7 @@ Router::~Router() { pipeline.shut_down(); }
 void Router::apply(const api::FibUpdate& update)
 {
     writer.apply(update);
-    ASSERT_EQ(writer.refused(), 0u);
+    CULVERT_CHECK(writer.refused() == 0);
 }
 
 void Router::route(std::string_view to, api::SetNexthop nexthop, VrfId vrf)

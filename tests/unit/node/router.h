@@ -9,8 +9,6 @@
 #include "dataplane/wire/ip.h"
 #include "dataplane/wire/transport.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -21,8 +19,8 @@ namespace culvert::dataplane::test {
 using api::Verdict;
 using Octets = std::vector<std::uint8_t>;
 
-// EAL once a process, and the buffers that all routers of a test share.
-io::PacketPool& pool();
+// EAL once a process, and the buffers that all routers of a test share. The first call says what memory.
+io::PacketPool& pool(io::MemoryMode memory = io::MemoryMode::Anonymous);
 
 Ipv4Address ip4(std::string_view text);
 Ipv6Address ip6(std::string_view text);
@@ -163,12 +161,5 @@ private:
 };
 
 rte_mbuf* buffer(Bytes bytes);
-
-// Every test ends with all buffers back in the pool.
-class NodeTest : public ::testing::Test {
-protected:
-    void SetUp() override { ASSERT_EQ(pool().in_use(), 0u); }
-    void TearDown() override { EXPECT_EQ(pool().in_use(), 0u) << "packet buffers leaked"; }
-};
 
 }  // namespace culvert::dataplane::test
