@@ -239,13 +239,13 @@ void Rib::State::report(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, b
 
 template <class K>
 void Rib::State::store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, std::uint32_t set_in, std::uint32_t set,
-                       std::uint16_t flags, std::uint32_t seconds)
+                       std::uint16_t flags, std::uint32_t seconds, bool again)
 {
     constexpr std::uint16_t kRefused = Path::kRejected | Path::kLooped;
     auto& e = t.prefixes[prefix];
     const PeerSummary& from = summaries[peer];
     AdjIn* in = from.local ? nullptr : &peers[peer]->in[Table<K>::kIndex];
-    if (in && in->generation) flags |= Path::kGeneration;
+    if (in && in->generation && !again) flags |= Path::kGeneration;
     const bool accepted = !(flags & kRefused);
 
     auto handle = e.paths;
@@ -459,7 +459,7 @@ void Rib::State::check_maximum(Peer& peer, Family family)
     template void Rib::State::announce(Table<K>&, Peer&, const bgp::NlriRange&, std::uint32_t, TimePoint); \
     template void Rib::State::withdraw(Table<K>&, Peer&, const bgp::NlriRange&);                           \
     template void Rib::State::store(Table<K>&, std::uint32_t, std::uint16_t, std::uint32_t, std::uint32_t, \
-                                    std::uint16_t, std::uint32_t);                                         \
+                                    std::uint16_t, std::uint32_t, bool);                                   \
     template void Rib::State::remove(Table<K>&, std::uint32_t, std::uint16_t);                             \
     template void Rib::State::decide(Table<K>&, std::uint32_t, bool, bool, std::uint32_t);                 \
     template void Rib::State::note(Table<K>&, std::uint32_t, bool);                                        \

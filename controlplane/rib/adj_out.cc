@@ -323,9 +323,9 @@ bool Rib::State::emit(Table<K>& t, Peer& peer, bgp::UpdateBuilder& builder, std:
         const auto set = out.staged[out.staged_at].sent;
         bool announcing = false;
         if (set != 0) {
-            std::swap(encoded[0], encoded[1]);  // the builder may still look at the one before
-            sent_sets.load(set, encoded[0]);
-            announcing = builder.announce(Table<K>::kFamily, encoded[0]);
+            auto& next = encoded[in_use ^= 1];  // the builder still looks at the one before
+            sent_sets.load(set, next);
+            announcing = builder.announce(Table<K>::kFamily, next);
         }
         if (!announcing) builder.withdraw(Table<K>::kFamily);
         const auto now = announcing ? set : 0;  // too large for this session: it must not keep what it had
@@ -334,8 +334,8 @@ bool Rib::State::emit(Table<K>& t, Peer& peer, bgp::UpdateBuilder& builder, std:
             if (bytes.size() >= limit) return false;
             const auto prefix = out.staged[out.staged_at].prefix;
             const auto& e = t.prefixes[prefix];
-            // It has changed since: its later place in the log counts.
-            const bool stale = t.log.place(prefix, e.changed, out.place) != t.log.end();
+            // It has changed since: its later place in the log counts. But a refresh must name it before it ends.
+            const bool stale = !out.resend && t.log.place(prefix, e.changed, out.place) != t.log.end();
             if (!stale && (now != 0 || out.sent[prefix] != 0)) {
                 builder.add(e.prefix());
                 set_sent(t, out, prefix, now);

@@ -217,7 +217,7 @@ struct Rib::State {
     void withdraw(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri);
     template <class K>
     void store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, std::uint32_t set_in, std::uint32_t set,
-               std::uint16_t flags, std::uint32_t seconds);
+               std::uint16_t flags, std::uint32_t seconds, bool again = false);  // again: not from the neighbour
     template <class K>
     void remove(Table<K>& t, std::uint32_t prefix, std::uint16_t peer);
     // The outcome of import policy; its set comes with a reference.
@@ -327,6 +327,7 @@ struct Rib::State {
     std::vector<std::uint32_t> window;              // scratch of stage()
     std::vector<RoutePath> route_paths;             // scratch of drain()
     std::array<bgp::EncodedAttributes, 2> encoded;  // scratch of emit(): the one in use and the one before
+    std::size_t in_use = 0;
 };
 
 }  // namespace culvert::rib

@@ -45,7 +45,8 @@ void Rib::State::sweep_path(Table<K>& t, std::uint32_t handle, bool nexthops_cha
     if (what & kSweepImport) {
         const auto outcome = import(*peers[path.peer], i, path.set_in, t.prefixes[path.prefix].prefix());
         sets.reference(path.set_in);  // store() may drop the path's own
-        store(t, path.prefix, path.peer, path.set_in, outcome.set, outcome.flags, path.received_at);
+        const auto flags = static_cast<std::uint16_t>(outcome.flags | (path.flags & Path::kGeneration));
+        store(t, path.prefix, path.peer, path.set_in, outcome.set, flags, path.received_at, true);
         sets.release(path.set_in);
         sets.release(outcome.set);
         // Same set and flags: store() saw no change, but what is decided by the peer's settings may have.

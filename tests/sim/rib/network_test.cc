@@ -115,7 +115,7 @@ public:
     {
         for (std::size_t i = 0; i < links_.size(); ++i)
             if (random_.chance(80)) connect(i);
-        for (std::size_t i = 0; i < steps && !::testing::Test::HasFatalFailure(); ++i) {
+        for (std::size_t i = 0; i < steps && !::testing::Test::HasFailure(); ++i) {
             disturb();
             // Some of what is under way arrives before the next thing happens.
             const auto until = now_ + std::chrono::milliseconds{random_.below(40)};
@@ -217,14 +217,16 @@ private:
     {
         const auto view = nodes_[r]->rib.find(p);
         const bool has = view && view->paths.front().best;
-        ASSERT_EQ(has, path != nullptr) << "router " << r << " " << p.to_string();
+        std::string expected;
+        if (path != nullptr)
+            for (const auto hop : *path) expected += (expected.empty() ? "" : " ") + std::to_string(index(asn_of(hop)));
+        ASSERT_EQ(has, path != nullptr) << "router " << r << " " << p.to_string() << " path " << expected << " of "
+                                        << (view ? view->paths.size() : 0);
         const auto installed = nodes_[r]->routes.find(p);
         if (!has || path->empty()) {
             ASSERT_TRUE(installed == nodes_[r]->routes.end()) << "router " << r << " " << p.to_string();
             return;
         }
-        std::string expected;
-        for (const auto hop : *path) expected += (expected.empty() ? "" : " ") + std::to_string(index(asn_of(hop)));
         const auto& best = view->paths.front();
         ASSERT_EQ(best.attributes.as_path.to_string(), expected) << "router " << r << " " << p.to_string();
         ASSERT_EQ(best.peer, links_[link].ends[end].peer) << "router " << r << " " << p.to_string();
@@ -372,7 +374,7 @@ private:
                     n.rib.on_refresh_end(to.peer, family);
             } else {
                 const auto view = bgp::decode_update(body, negotiated(d.link, d.to_end), n.scratch);
-                ASSERT_TRUE(view.has_value());
+                ASSERT_TRUE(view.has_value()) << view.error().to_string();
                 ASSERT_EQ(view->action, bgp::Action::None) << view->error.reason;
                 n.rib.on_update(to.peer, *view, now_);
             }
