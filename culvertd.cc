@@ -61,10 +61,14 @@ std::optional<Arguments> read_arguments(int argc, char** argv, int& status)
             return true;
         };
         bool good = true;
-        if (word == "-c") good = value(out.file);
-        else if (word == "--check") out.check = true;
-        else if (word == "--netns") good = value(out.netns);
-        else if (word == "--run-dir") good = value(out.run_dir);
+        if (word == "-c")
+            good = value(out.file);
+        else if (word == "--check")
+            out.check = true;
+        else if (word == "--netns")
+            good = value(out.netns);
+        else if (word == "--run-dir")
+            good = value(out.run_dir);
         else if (word == "--version" || word == "-V") {
             std::puts("culvertd 0.1.0");
             status = 0;
@@ -138,7 +142,8 @@ int lock_run_dir(const std::string& dir)
         return -1;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        std::fprintf(stderr, "culvertd: another culvertd runs with %s; stop it or choose another --run-dir\n", dir.c_str());
+        std::fprintf(stderr, "culvertd: another culvertd runs with %s; stop it or choose another --run-dir\n",
+                     dir.c_str());
         close(fd);
         return -1;
     }

@@ -16,10 +16,14 @@ using MutableBytes = std::span<std::uint8_t>;
 template <std::unsigned_integral T>
 constexpr T byteswap(T v) noexcept
 {
-    if constexpr (sizeof(T) == 1) return v;
-    else if constexpr (sizeof(T) == 2) return __builtin_bswap16(v);
-    else if constexpr (sizeof(T) == 4) return __builtin_bswap32(v);
-    else return __builtin_bswap64(v);
+    if constexpr (sizeof(T) == 1)
+        return v;
+    else if constexpr (sizeof(T) == 2)
+        return __builtin_bswap16(v);
+    else if constexpr (sizeof(T) == 4)
+        return __builtin_bswap32(v);
+    else
+        return __builtin_bswap64(v);
 }
 
 // An integer as it lies on the wire, most significant octet first. No alignment.
@@ -101,7 +105,8 @@ private:
     bool ok_ = true;
 };
 
-// Appends to a buffer of the caller's. place16()/place8() reserve a length field and fill_*() writes it when it is known.
+// Appends to a buffer of the caller's. place16()/place8() reserve a length field and fill_*() writes it when it is
+// known.
 class Writer {
 public:
     explicit Writer(std::vector<std::uint8_t>& out) noexcept : out_(out) {}

@@ -9,7 +9,7 @@ namespace culvert {
 // plane and reused only after the dataplane has acknowledged their deletion.
 enum class VrfId : std::uint16_t {};        // 0 is the default VRF
 enum class InterfaceId : std::uint16_t {};  // ports, loopbacks, tunnels
-enum class PortId : std::uint16_t {};       // 0 is a port: the value DPDK would use, or culvert's own above kFirstOwnPort
+enum class PortId : std::uint16_t {};  // 0 is a port: the value DPDK would use, or culvert's own above kFirstOwnPort
 enum class NexthopId : std::uint32_t {};
 enum class GroupId : std::uint32_t {};  // what a route points to; 0 is "no route"
 enum class PeerId : std::uint32_t {};   // a WireGuard peer

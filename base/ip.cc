@@ -88,8 +88,10 @@ IpPrefix IpPrefix::make(IpAddress a, int length) noexcept
 {
     const auto keep = static_cast<std::size_t>(length);
     for (std::size_t i = 0; i < a.bits.octets.size(); ++i) {
-        if (8 * i >= keep) a.bits.octets[i] = 0;
-        else if (8 * i + 8 > keep) a.bits.octets[i] &= static_cast<std::uint8_t>(0xff00U >> (keep - 8 * i));
+        if (8 * i >= keep)
+            a.bits.octets[i] = 0;
+        else if (8 * i + 8 > keep)
+            a.bits.octets[i] &= static_cast<std::uint8_t>(0xff00U >> (keep - 8 * i));
     }
     return {a, static_cast<std::uint8_t>(length)};
 }

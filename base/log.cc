@@ -46,8 +46,8 @@ void open(const Sink& sink)
 {
     threshold() = sink.level;
     if (sink.file.empty()) return;
-    auto l = std::make_shared<spdlog::logger>(
-        "culvert", std::make_shared<spdlog::sinks::basic_file_sink_mt>(sink.file, false));
+    auto l = std::make_shared<spdlog::logger>("culvert",
+                                              std::make_shared<spdlog::sinks::basic_file_sink_mt>(sink.file, false));
     l->set_pattern(kPattern);
     l->set_level(spdlog::level::trace);
     l->flush_on(spdlog::level::info);

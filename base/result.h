@@ -16,8 +16,7 @@ public:
     template <class... Args>
         requires std::is_constructible_v<E, Args...>
     constexpr explicit Error(std::in_place_t, Args&&... args) : value_(std::forward<Args>(args)...)
-    {
-    }
+    {}
 
     constexpr const E& value() const& { return value_; }
     constexpr E&& value() && { return std::move(value_); }
@@ -43,19 +42,16 @@ public:
     constexpr Result()
         requires std::is_default_constructible_v<Value>
         : state_(std::in_place_index<0>)
-    {
-    }
+    {}
     template <class U = Value>
         requires(!std::is_void_v<T> && std::is_constructible_v<Value, U> &&
                  !std::is_same_v<std::remove_cvref_t<U>, Result>)
     constexpr Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value))
-    {
-    }
+    {}
     template <class F>
         requires std::is_constructible_v<E, F>
     constexpr Result(Error<F> error) : state_(std::in_place_index<1>, std::move(error).value())
-    {
-    }
+    {}
 
     constexpr bool has_value() const noexcept { return state_.index() == 0; }
     constexpr explicit operator bool() const noexcept { return has_value(); }

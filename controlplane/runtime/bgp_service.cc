@@ -2,9 +2,8 @@
 
 #include "base/log.h"
 
-#include <unistd.h>
-
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -37,7 +36,8 @@ std::string read_password(const config::Secret& secret)
 
 }  // namespace
 
-// ---- neighbour --------------------------------------------------------------------------------------------------------
+// ---- neighbour
+// --------------------------------------------------------------------------------------------------------
 
 BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& config)
     : instance_(instance), config_(config), restart_(instance.core_.loop, [this] {
@@ -50,8 +50,7 @@ BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& confi
     instance_.by_handle_[handle_] = this;
     transport_ = std::make_unique<BgpTransport>(
         instance_.core_.loop, session_config(), static_cast<bgp::SessionEvents&>(*this), instance_.core_.random.u64(),
-        [this] { return find_path(); },
-        [this] { instance_.core_.loop.wake_slice(); });
+        [this] { return find_path(); }, [this] { instance_.core_.loop.wake_slice(); });
     apply_md5();
     instance_.core_.tables.track(instance_.client_, instance_.vrf_, config_.address);
     update_feasible();
@@ -66,8 +65,7 @@ BgpNeighbor::~BgpNeighbor()
     instance_.rib_->on_peer_down(handle_);
     if (feasible_peer_) {
         // The RIB tells what is no longer feasible only while it knows the peer.
-        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {
-        }
+        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {}
     }
     instance_.rib_->remove_peer(handle_);
     instance_.by_handle_.erase(handle_);
@@ -251,8 +249,7 @@ void BgpNeighbor::update_feasible()
         auto config = rib_config();
         config.track_feasible = false;
         instance_.rib_->reconfigure(handle_, config);
-        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {
-        }
+        while (instance_.rib_->run() || instance_.rib_->drain_feasible(instance_) > 0) {}
     }
     feasible_peer_ = wanted;
     instance_.rib_->reconfigure(handle_, rib_config());
@@ -267,8 +264,7 @@ void BgpNeighbor::on_reachable(const route::Resolution& resolution)
     reachable_ = resolution.reachable && (resolution.direct || !single_hop);
     if (reachable_ && !was) {
         start();
-    } else if (!reachable_ && was && session().started() &&
-               (!external() || instance_.config_.fast_external_failover)) {
+    } else if (!reachable_ && was && session().started() && (!external() || instance_.config_.fast_external_failover)) {
         transport_->stop({bgp::ResetReason::NoPathToNeighbor, bgp::cease::kAdministrativeReset, {}});
     }
 }
@@ -328,8 +324,7 @@ void BgpNeighbor::on_state(bgp::State from, bgp::State to)
 
 void BgpNeighbor::on_established(const bgp::Established& established)
 {
-    if (instance_.config_.log_neighbor_changes)
-        log::info("bgp", "neighbor {} up", address().to_string());
+    if (instance_.config_.log_neighbor_changes) log::info("bgp", "neighbor {} up", address().to_string());
     rib::PeerContext context;
     context.negotiated = established.negotiated;
     context.remote_address = config_.address;
@@ -379,7 +374,8 @@ void BgpNeighbor::on_down(const bgp::Down& down)
     instance_.core_.loop.wake_slice();
 }
 
-// ---- instance ---------------------------------------------------------------------------------------------------------
+// ---- instance
+// ---------------------------------------------------------------------------------------------------------
 
 BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
                          const config::Model& model, const config::Bgp& config)
@@ -408,12 +404,10 @@ BgpInstance::~BgpInstance()
         for (const auto& prefix : origination_[f].networks) rib_->withdraw(prefix, rib::LocalSource::Network);
     }
     // What BGP had brought leaves the route table now: nobody is there to take it back later.
-    while (rib_->run() || rib_->drain_nexthops(*this) > 0 || rib_->drain_routes(*this) > 0) {
-    }
+    while (rib_->run() || rib_->drain_nexthops(*this) > 0 || rib_->drain_routes(*this) > 0) {}
     if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
     route::Event ignored;
-    while (core_.tables.next_event(client_, ignored)) {
-    }
+    while (core_.tables.next_event(client_, ignored)) {}
 }
 
 rib::RibConfig BgpInstance::rib_config() const
@@ -470,7 +464,8 @@ void BgpInstance::configure(const config::Model& model, const config::Bgp& confi
         const auto known = neighbors_.find(address);
         if (known == neighbors_.end())
             neighbors_.emplace(address, std::make_unique<BgpNeighbor>(*this, neighbor));
-        else known->second->configure(neighbor);
+        else
+            known->second->configure(neighbor);
     }
     update_origination();
     core_.loop.wake_slice();
@@ -579,7 +574,7 @@ void BgpInstance::update_origination()
             core_.tables.stop_redistribute(client_, vrf_, family, to_route(source));
             // The table says nothing of what it no longer tells: take it back ourselves.
             const auto local = source == config::RedistributeSource::Connected ? rib::LocalSource::Connected
-                                                                                : rib::LocalSource::Static;
+                                                                               : rib::LocalSource::Static;
             const IpPrefix first = family == Family::Ipv4 ? IpPrefix{Ipv4Address{}, 0} : IpPrefix{Ipv6Address{}, 0};
             core_.tables.walk(vrf_, first, [&](const route::EntryView& entry) {
                 rib_->withdraw(entry.prefix, local);
@@ -605,7 +600,7 @@ void BgpInstance::take_table_events()
         } else if (const auto* r = std::get_if<route::RedistributeEvent>(&event)) {
             const auto& sources = origination_[at(r->prefix.family())].sources;
             const auto source = r->source == route::Source::Connected ? config::RedistributeSource::Connected
-                                                                       : config::RedistributeSource::Static;
+                                                                      : config::RedistributeSource::Static;
             const auto local =
                 r->source == route::Source::Connected ? rib::LocalSource::Connected : rib::LocalSource::Static;
             const auto configured = sources.find(source);
@@ -682,7 +677,8 @@ void BgpInstance::on_route(const rib::RouteChange& change)
 void BgpInstance::on_feasible(rib::PeerHandle peer, const IpPrefix& prefix, bool feasible)
 {
     const auto* neighbor = find(peer);
-    if (neighbor && neighbor->feasible_peer_) core_.programmer.peer_source(*neighbor->feasible_peer_, prefix, feasible ? 1 : -1);
+    if (neighbor && neighbor->feasible_peer_)
+        core_.programmer.peer_source(*neighbor->feasible_peer_, prefix, feasible ? 1 : -1);
 }
 
 bool BgpInstance::run(TimePoint until)
@@ -708,14 +704,17 @@ bool BgpInstance::run(TimePoint until)
     return more;
 }
 
-// ---- all --------------------------------------------------------------------------------------------------------------
+// ---- all
+// --------------------------------------------------------------------------------------------------------------
 
 void BgpService::set(const config::Model& model, const config::Bgp& config)
 {
     auto& instance = instances_[config.vrf];
     if (instance && instance->config().asn != config.asn) instance.reset();
-    if (instance) instance->configure(model, config);
-    else instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, model, config);
+    if (instance)
+        instance->configure(model, config);
+    else
+        instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, model, config);
 }
 
 void BgpService::remove(const std::string& vrf) { instances_.erase(vrf); }

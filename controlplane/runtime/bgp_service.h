@@ -130,11 +130,11 @@ private:
     std::array<Listener, 2> listeners_;
 
     struct Origination {
-        std::set<IpPrefix> watched;                                          // `network` with import-check
-        std::set<IpPrefix> networks;                                         // `network` without
+        std::set<IpPrefix> watched;   // `network` with import-check
+        std::set<IpPrefix> networks;  // `network` without
         std::map<config::RedistributeSource, std::optional<std::uint32_t>> sources;
     };
-    std::array<Origination, 2> origination_;  // index by Family
+    std::array<Origination, 2> origination_;     // index by Family
     std::map<IpPrefix, std::uint32_t> present_;  // watched prefixes that are in the table
 
     // A million prefixes share a few next-hop sets: the last route handle is most often the next one too.
@@ -154,8 +154,7 @@ class BgpService {
 public:
     BgpService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard)
         : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard)
-    {
-    }
+    {}
 
     void set(const config::Model& model, const config::Bgp& config);
     void remove(const std::string& vrf);

@@ -31,17 +31,16 @@ BgpTransport::BgpTransport(Loop& loop, bgp::SessionConfig config, bgp::SessionEv
       find_path_(std::move(find_path)),
       writable_(std::move(writable)),
       session_(std::move(config), events, seed),
-      timer_(loop, [this] {
-          // A hold time is judged by what has arrived, not by what a busy thread has not read yet.
-          for (const auto side : bgp::kSides) {
-              while (at(side).socket && !at(side).connecting && read_some(side)) {
-              }
-          }
-          perform(session_.on_time(now()));
-      }),
+      timer_(loop,
+             [this] {
+                 // A hold time is judged by what has arrived, not by what a busy thread has not read yet.
+                 for (const auto side : bgp::kSides) {
+                     while (at(side).socket && !at(side).connecting && read_some(side)) {}
+                 }
+                 perform(session_.on_time(now()));
+             }),
       no_path_(loop, [this] { perform(session_.on_connect_failed(now())); })
-{
-}
+{}
 
 void BgpTransport::start(Duration delay) { perform(session_.on_start(now(), delay)); }
 
@@ -139,8 +138,8 @@ void BgpTransport::connect()
     auto& c = at(bgp::Side::Outgoing);
     c.socket = std::move(*socket);
     c.connecting = true;
-    c.watch = loop_.watch(c.socket.get(), EPOLLIN | EPOLLOUT,
-                          [this](std::uint32_t e) { on_event(bgp::Side::Outgoing, e); });
+    c.watch =
+        loop_.watch(c.socket.get(), EPOLLIN | EPOLLOUT, [this](std::uint32_t e) { on_event(bgp::Side::Outgoing, e); });
 }
 
 void BgpTransport::drop(bgp::Side side)

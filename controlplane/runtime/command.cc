@@ -31,7 +31,8 @@ std::string internal(const std::string& vrf) { return vrf == "default" ? "" : vr
 
 }  // namespace
 
-// ---- store ------------------------------------------------------------------------------------------------------------
+// ---- store
+// ------------------------------------------------------------------------------------------------------------
 
 ConfigurationStore::ConfigurationStore(Router& router, std::string file)
     : router_(router), file_(std::move(file)), unconfirmed_timer_(router.core().loop, [this] {
@@ -73,9 +74,7 @@ bool ConfigurationStore::confirm()
 
 Result<void, SystemError> ConfigurationStore::save()
 {
-    const auto failed = [&](const std::string& what) {
-        return Error{SystemError{what + ": " + std::strerror(errno)}};
-    };
+    const auto failed = [&](const std::string& what) { return Error{SystemError{what + ": " + std::strerror(errno)}}; };
     const auto fresh = file_ + ".new";
     const auto text = config::render(router_.running());
     // Keys may stand in it: nobody else reads it, whatever the umask says.
@@ -97,7 +96,12 @@ std::vector<config::Diagnostic> ConfigurationStore::reload()
 {
     std::ifstream in(file_);
     if (!in) {
-        return {{config::Diagnostic::Kind::Refused, file_, 0, 0, std::string{"can't be read: "} + std::strerror(errno), {}}};
+        return {{config::Diagnostic::Kind::Refused,
+                 file_,
+                 0,
+                 0,
+                 std::string{"can't be read: "} + std::strerror(errno),
+                 {}}};
     }
     std::stringstream text;
     text << in.rdbuf();
@@ -108,7 +112,8 @@ std::vector<config::Diagnostic> ConfigurationStore::reload()
     return problems;
 }
 
-// ---- session ----------------------------------------------------------------------------------------------------------
+// ---- session
+// ----------------------------------------------------------------------------------------------------------
 
 CommandSession::CommandSession(ConfigurationStore& store) : store_(store) {}
 
@@ -210,9 +215,9 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 const auto problems = Router::check(candidate_->model(), {});
                 return problems.empty() ? Answer{} : refuse(text_of(problems));
             }
-            const auto problems = command.number
-                                      ? store_.commit_confirmed(candidate_->model(), std::chrono::minutes{*command.number})
-                                      : store_.commit(candidate_->model(), false);
+            const auto problems =
+                command.number ? store_.commit_confirmed(candidate_->model(), std::chrono::minutes{*command.number})
+                               : store_.commit(candidate_->model(), false);
             if (!problems.empty()) return refuse(text_of(problems));
             if (!command.number) store_.confirm();
             candidate_->committed();
@@ -225,7 +230,9 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
         case ExecCommand::Rollback: {
             const auto n = command.number.value_or(1);
             const auto* model = store_.history().at(n);
-            if (!model) return refuse("% There are " + std::to_string(store_.history().size()) + " configurations to go back to");
+            if (!model)
+                return refuse("% There are " + std::to_string(store_.history().size()) +
+                              " configurations to go back to");
             if (candidate_) {
                 candidate_->load(*model);
                 return {};
@@ -251,9 +258,7 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
         case ExecCommand::Traceroute:
         case ExecCommand::ExecVrf: return run_in_namespace(command);
         case ExecCommand::ClearBgp: return clear_bgp(command);
-        case ExecCommand::ClearWireguard:
-            store_.router().wireguard().clear(command.interface, command.peer);
-            return {};
+        case ExecCommand::ClearWireguard: store_.router().wireguard().clear(command.interface, command.peer); return {};
         default: return show(command);
     }
 }
@@ -383,9 +388,9 @@ CommandSession::Answer CommandSession::run_in_namespace(const config::Exec& comm
     if (!command.source.empty() && !IpAddress::parse(command.source)) {
         const auto* entry = store_.router().interfaces().find(command.source);
         const auto target = IpAddress::parse(command.target);
-        const auto own = entry ? store_.router().interfaces().own_address(
-                                     entry->id, target.value_or(IpAddress{Ipv4Address{}}))
-                               : std::nullopt;
+        const auto own =
+            entry ? store_.router().interfaces().own_address(entry->id, target.value_or(IpAddress{Ipv4Address{}}))
+                  : std::nullopt;
         if (!own) return refuse("% " + command.source + " is neither an address nor an interface with one");
         for (auto& word : run.argv) {
             if (word == command.source) word = own->to_string();

@@ -46,8 +46,8 @@ public:
 
     struct Answer {
         int status = 0;
-        std::string error;         // for people; printed as it is
-        show::Producer text;       // may be empty
+        std::string error;                      // for people; printed as it is
+        show::Producer text;                    // may be empty
         std::optional<config::shell::Run> run;  // a program for the shell to run ...
         const Namespace* ns = nullptr;          // ... in this namespace
         bool close = false;

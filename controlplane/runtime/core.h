@@ -23,8 +23,8 @@ private:
     api::FibChannel& channel_;
 };
 
-// What every service of the control plane works with: the loop, the dataplane, and the tables between them. In the order
-// in which they are built; all on the control thread.
+// What every service of the control plane works with: the loop, the dataplane, and the tables between them. In the
+// order in which they are built; all on the control thread.
 struct Core {
     Core(Loop& event_loop, api::Dataplane& forwarding)
         : loop(event_loop),
@@ -33,8 +33,7 @@ struct Core {
           interfaces(tables),
           statics(tables, interfaces),
           programmer(sink, tables)
-    {
-    }
+    {}
 
     Loop& loop;
     api::Dataplane& dataplane;

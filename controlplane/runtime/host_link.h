@@ -13,7 +13,8 @@
 namespace culvert::runtime {
 
 // The kernel's side of a VRF: a network namespace with one TUN that carries the VRF's own addresses. BGP's TCP, ping
-// and traceroute use the kernel's stack there; everything they send comes out of the TUN and is routed by the dataplane.
+// and traceroute use the kernel's stack there; everything they send comes out of the TUN and is routed by the
+// dataplane.
 class HostLink {
 public:
     // `netns`: a named namespace, or empty for an anonymous one.
@@ -35,8 +36,7 @@ public:
 private:
     HostLink(Namespace ns, Descriptor tun, Netlink netlink, int link)
         : namespace_(std::move(ns)), tun_(std::move(tun)), netlink_(std::move(netlink)), link_(link)
-    {
-    }
+    {}
 
     Namespace namespace_;
     Descriptor tun_;

@@ -53,8 +53,8 @@ std::vector<InterfaceAddress> InterfaceTable::Entry::addresses() const
 {
     auto out = config.addresses;
     const bool v6 = std::any_of(out.begin(), out.end(), [](const auto& a) { return a.address.is_v6(); });
-    const bool has_link_local =
-        std::any_of(out.begin(), out.end(), [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
+    const bool has_link_local = std::any_of(
+        out.begin(), out.end(), [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
     if (kind() == api::InterfaceKind::Port && v6 && !has_link_local && !mac.is_zero())
         out.push_back({neighbor::link_local(mac), 64});
     return out;
@@ -142,8 +142,10 @@ void InterfaceTable::set(const config::Interface& interface)
         const auto wanted = interface.mtu.value_or(1500);
         if (open != ports_.end() && open->second.info.mtu != wanted) {
             auto& info = open->second.info;
-            if (const auto r = core_.dataplane.set_port_mtu(info.id, wanted)) info.mtu = wanted;
-            else log::warning("port", "interface {}: mtu {}: {}", interface.name, wanted, r.error().message);
+            if (const auto r = core_.dataplane.set_port_mtu(info.id, wanted))
+                info.mtu = wanted;
+            else
+                log::warning("port", "interface {}: mtu {}: {}", interface.name, wanted, r.error().message);
         }
     }
     attach(entry);

@@ -20,10 +20,10 @@ public:
     struct Entry {
         InterfaceId id{kNoInterface};
         config::Interface config;
-        PortId port{kNoPort};    // of itself or of its parent
+        PortId port{kNoPort};  // of itself or of its parent
         std::uint16_t vlan = 0;
         MacAddress mac{};
-        bool link = true;        // the port's; interfaces without a port have one
+        bool link = true;  // the port's; interfaces without a port have one
         std::uint16_t port_mtu = 1500;
         TimePoint changed_at{};
         unsigned link_ups = 0, link_downs = 0;
@@ -42,8 +42,8 @@ public:
 
     // Opens the port that an interface asks for, unless it is open already. Nothing running knows it yet.
     Result<void, api::PortError> prepare_port(const config::Interface& interface);
-    void discard_prepared();  // gives back what prepare_port() opened: the commit was refused
-    void keep_prepared();     // the commit is done
+    void discard_prepared();                       // gives back what prepare_port() opened: the commit was refused
+    void keep_prepared();                          // the commit is done
     void set(const config::Interface& interface);  // new or changed
     void remove(const std::string& name);
     // Closes the ports that no interface uses any more. Called when the dataplane has acked the last commit.

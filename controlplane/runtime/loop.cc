@@ -50,10 +50,8 @@ void Loop::Watch::set_events(std::uint32_t events)
     CULVERT_CHECK(epoll_ctl(loop_->epoll_, EPOLL_CTL_MOD, fd_, &e) == 0);
 }
 
-Loop::Timer::Timer(Loop& loop, Handler handler)
-    : loop_(&loop), handler_(std::move(handler)), place_(loop.timers_.end())
-{
-}
+Loop::Timer::Timer(Loop& loop, Handler handler) : loop_(&loop), handler_(std::move(handler)), place_(loop.timers_.end())
+{}
 
 Loop::Timer::~Timer()
 {

@@ -53,7 +53,7 @@ public:
 
     Result<int, SystemError> link_index(const std::string& name);
     Result<void, SystemError> set_up(int link, std::uint32_t mtu);
-    Result<void, SystemError> add_address(int link, const IpAddress& address);     // /32 or /128, no DAD
+    Result<void, SystemError> add_address(int link, const IpAddress& address);  // /32 or /128, no DAD
     Result<void, SystemError> delete_address(int link, const IpAddress& address);
     // On-link through `link`. `source` may be unspecified, `mtu` 0.
     Result<void, SystemError> replace_route(int link, const IpPrefix& prefix, const IpAddress& source,

@@ -5,11 +5,11 @@
 namespace culvert::runtime {
 
 NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers)
-    : core_(core), interfaces_(interfaces), workers_(workers), timer_(core.loop, [this] {
-          perform(engine_.on_time(now()));
-      })
-{
-}
+    : core_(core),
+      interfaces_(interfaces),
+      workers_(workers),
+      timer_(core.loop, [this] { perform(engine_.on_time(now())); })
+{}
 
 void NeighborService::perform(neighbor::Output output)
 {

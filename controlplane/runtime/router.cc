@@ -74,8 +74,10 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
 
     workers_.on_event = [this](const api::WorkerEvent& event) { on_worker_event(event); };
     workers_.on_punt = [this](const api::Punt& punt) {
-        if (punt.klass == api::PuntClass::WireguardHandshake) wireguard_.on_punt(punt);
-        else neighbors_.on_punt(punt);
+        if (punt.klass == api::PuntClass::WireguardHandshake)
+            wireguard_.on_punt(punt);
+        else
+            neighbors_.on_punt(punt);
     };
     workers_.on_lost_events = [this] { wireguard_.on_lost_events(); };
     interfaces_.changed = [this](InterfaceId id) {
@@ -100,7 +102,8 @@ Router::~Router()
     interfaces_.changed = {};
 }
 
-// ---- commit -----------------------------------------------------------------------------------------------------------
+// ---- commit
+// -----------------------------------------------------------------------------------------------------------
 
 std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
 {
@@ -116,8 +119,7 @@ std::vector<config::Diagnostic> Router::check(const config::Model& model, const 
 std::vector<config::Diagnostic> Router::commit(const config::Model& model, const Origin& origin, bool typing)
 {
     auto problems = validate(model, origin);
-    if (typing)
-        std::erase_if(problems, [](const auto& p) { return p.kind == config::Diagnostic::Kind::Unfinished; });
+    if (typing) std::erase_if(problems, [](const auto& p) { return p.kind == config::Diagnostic::Kind::Unfinished; });
     if (!problems.empty()) return problems;
     const auto next = config::effective(model);
 
@@ -129,8 +131,12 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
     for (const auto& [name, interface] : next.interfaces) {
         const auto port = interfaces_.prepare_port(interface);
         if (!port) {
-            problems.push_back({config::Diagnostic::Kind::Refused, origin.file, where("interface " + name, "port"), 0,
-                                port.error().message, {}});
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                where("interface " + name, "port"),
+                                0,
+                                port.error().message,
+                                {}});
         }
     }
     std::vector<Vrfs::Prepared> vrfs;
@@ -142,8 +148,12 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
         if (prepared) {
             vrfs.push_back(std::move(*prepared));
         } else {
-            problems.push_back({config::Diagnostic::Kind::Refused, origin.file, where("vrf " + name, ""), 0,
-                                "vrf " + (name.empty() ? "default" : name) + ": " + prepared.error().message, {}});
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                where("vrf " + name, ""),
+                                0,
+                                "vrf " + (name.empty() ? "default" : name) + ": " + prepared.error().message,
+                                {}});
         }
     }
     if (!problems.empty()) {
@@ -170,8 +180,7 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
     }
     for (const auto& [name, interface] : effective_.interfaces) {
         const auto still = next.interfaces.find(name);
-        const bool other_kind =
-            still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
+        const bool other_kind = still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
         if (still != next.interfaces.end() && !other_kind) continue;
         wireguard_.remove(name);
         interfaces_.remove(name);
@@ -261,7 +270,8 @@ void Router::apply_routes(const config::Model& next)
     statics_ = std::move(wanted);
 }
 
-// ---- running ----------------------------------------------------------------------------------------------------------
+// ---- running
+// ----------------------------------------------------------------------------------------------------------
 
 void Router::on_worker_event(const api::WorkerEvent& event)
 {

@@ -62,10 +62,7 @@ std::optional<Endpoint> from_kernel(const sockaddr_storage& s)
 
 int kernel_family(Family f) { return f == Family::Ipv4 ? AF_INET : AF_INET6; }
 
-bool set(int fd, int level, int option, int value)
-{
-    return setsockopt(fd, level, option, &value, sizeof value) == 0;
-}
+bool set(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value) == 0; }
 
 }  // namespace
 

@@ -12,9 +12,9 @@ namespace culvert::runtime {
 
 // How a BGP neighbour's TCP connection is made safe and reaches its peer.
 struct TcpOptions {
-    int ttl = 255;                         // of what we send
-    std::optional<int> minimum_ttl;        // RFC 5082: less is not even acknowledged
-    std::string md5_key;                   // RFC 2385; empty: none
+    int ttl = 255;                   // of what we send
+    std::optional<int> minimum_ttl;  // RFC 5082: less is not even acknowledged
+    std::string md5_key;             // RFC 2385; empty: none
 };
 
 // A listening socket on `port` of every address of the namespace, one a family.

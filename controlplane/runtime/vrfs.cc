@@ -72,8 +72,10 @@ std::vector<std::string> Vrfs::names() const
 
 void Vrfs::set_path_mtu(const Watched& watched)
 {
-    if (watched.mtu == 0) path_mtu_.erase({watched.vrf, watched.address});
-    else path_mtu_[{watched.vrf, watched.address}] = watched.mtu;
+    if (watched.mtu == 0)
+        path_mtu_.erase({watched.vrf, watched.address});
+    else
+        path_mtu_[{watched.vrf, watched.address}] = watched.mtu;
 }
 
 void Vrfs::sync_host_links()

@@ -30,8 +30,12 @@ WireguardService::Keys WireguardService::read_keys(
         if (secret.file.empty()) {
             auto key = crypto::parse_secret_key(secret.value);
             if (!key) {
-                problems.push_back({config::Diagnostic::Kind::Refused, {}, line_of(path, statement), 0,
-                                    "not a key: 32 octets in base64 are expected", "make one with: wg genkey"});
+                problems.push_back({config::Diagnostic::Kind::Refused,
+                                    {},
+                                    line_of(path, statement),
+                                    0,
+                                    "not a key: 32 octets in base64 are expected",
+                                    "make one with: wg genkey"});
             }
             return key;
         }
@@ -59,13 +63,8 @@ WireguardService::Keys WireguardService::read_keys(
 }
 
 WireguardService::WireguardService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WorkerLinks& workers)
-    : core_(core),
-      interfaces_(interfaces),
-      vrfs_(vrfs),
-      workers_(workers),
-      timer_(core.loop, [this] { on_time(); })
-{
-}
+    : core_(core), interfaces_(interfaces), vrfs_(vrfs), workers_(workers), timer_(core.loop, [this] { on_time(); })
+{}
 
 WireguardService::~WireguardService() = default;
 
@@ -262,8 +261,7 @@ void WireguardService::send(Tunnel& tunnel, const wireguard::Datagram& datagram)
         if (!own) return;
         from = *own;
     }
-    const auto packet =
-        udp_packet({from, tunnel.config.listen_port}, datagram.to, kHandshakeDscp, datagram.bytes());
+    const auto packet = udp_packet({from, tunnel.config.listen_port}, datagram.to, kHandshakeDscp, datagram.bytes());
     workers_.inject_packet(tunnel.outer_vrf, packet);
 }
 
@@ -271,8 +269,10 @@ void WireguardService::on_event(const api::WorkerEvent& event)
 {
     const auto peer = std::visit(
         [](const auto& e) {
-            if constexpr (requires { e.peer; }) return e.peer;
-            else return kNoPeer;
+            if constexpr (requires { e.peer; })
+                return e.peer;
+            else
+                return kNoPeer;
         },
         event);
     if (auto* tunnel = tunnel_of(peer)) perform(*tunnel, tunnel->engine->on_event(event, now()));
@@ -281,8 +281,8 @@ void WireguardService::on_event(const api::WorkerEvent& event)
 void WireguardService::on_punt(const api::Punt& punt)
 {
     if (auto* tunnel = find(punt.interface)) {
-        perform(*tunnel, tunnel->engine->on_message(Bytes{punt.bytes}.first(punt.length), punt.from, punt.to.address,
-                                                    now()));
+        perform(*tunnel,
+                tunnel->engine->on_message(Bytes{punt.bytes}.first(punt.length), punt.from, punt.to.address, now()));
     }
 }
 
@@ -290,8 +290,8 @@ void WireguardService::on_lost_events()
 {
     for (auto& [name, tunnel] : tunnels_) {
         for (const auto& [peer_name, peer] : tunnel.peers) {
-            perform(tunnel, tunnel.engine->on_activity(
-                                peer.id, wireguard::snapshot(core_.dataplane.activity(peer.id)), now()));
+            perform(tunnel,
+                    tunnel.engine->on_activity(peer.id, wireguard::snapshot(core_.dataplane.activity(peer.id)), now()));
         }
     }
 }

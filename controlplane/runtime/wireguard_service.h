@@ -21,11 +21,12 @@ class WireguardService {
 public:
     // The keys that a model names, read from their files. Nothing running knows them yet.
     struct Keys {
-        std::map<std::string, crypto::Secret<32>> private_keys;                          // by interface
+        std::map<std::string, crypto::Secret<32>> private_keys;                            // by interface
         std::map<std::pair<std::string, std::string>, crypto::Secret<32>> preshared_keys;  // by interface and peer
     };
-    static Keys read_keys(const config::Model& model, std::vector<config::Diagnostic>& problems,
-                          const std::function<unsigned(const std::string& path, const std::string& statement)>& line_of);
+    static Keys read_keys(
+        const config::Model& model, std::vector<config::Diagnostic>& problems,
+        const std::function<unsigned(const std::string& path, const std::string& statement)>& line_of);
 
     WireguardService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WorkerLinks& workers);
     ~WireguardService();

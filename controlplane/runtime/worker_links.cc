@@ -59,8 +59,7 @@ void WorkerLinks::drain(Link& link)
     }
     q.control_wake.arm();
     // What came between the last look and arm() raised no signal.
-    if (q.events.read_available() > 0 || q.punts.read_available() > 0)
-        core_.loop.post([this, &link] { drain(link); });
+    if (q.events.read_available() > 0 || q.punts.read_available() > 0) core_.loop.post([this, &link] { drain(link); });
 }
 
 void WorkerLinks::flush(Link& link)
@@ -102,8 +101,10 @@ bool WorkerLinks::inject(api::InjectKind kind, VrfId vrf, InterfaceId interface,
     packet.length = static_cast<std::uint16_t>(bytes.size());
     std::copy(bytes.begin(), bytes.end(), packet.bytes.begin());
     const bool pushed = q.injects.push(packet);
-    if (pushed) q.worker_wake.signal();
-    else ++injects_dropped_;
+    if (pushed)
+        q.worker_wake.signal();
+    else
+        ++injects_dropped_;
     return pushed;
 }
 

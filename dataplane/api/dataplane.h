@@ -21,15 +21,15 @@ enum class PortKind : std::uint8_t { Kernel, Pci, Vdev };
 // What a `port ...` statement asks for.
 struct PortSpec {
     PortKind kind = PortKind::Kernel;
-    std::string device;   // a netdev's name, a PCI address, or DPDK's vdev string
-    bool force = false;   // take a netdev although it holds the machine's default route
+    std::string device;  // a netdev's name, a PCI address, or DPDK's vdev string
+    bool force = false;  // take a netdev although it holds the machine's default route
     std::uint16_t mtu = 1500;
 };
 
 struct PortInfo {
     PortId id{kNoPort};
     MacAddress mac{};
-    std::uint16_t mtu = 1500;      // what the port takes now, octets of IP packet
+    std::uint16_t mtu = 1500;  // what the port takes now, octets of IP packet
     std::uint16_t max_mtu = 1500;
     bool link_up = false;
     std::string driver;
@@ -53,18 +53,18 @@ struct InterfaceCounters {
 
 struct WorkerRuntime {
     WorkerId id{};
-    int cpu = -1;                     // -1: floats
+    int cpu = -1;  // -1: floats
     std::uint64_t polls = 0;
-    std::uint64_t busy_polls = 0;     // found at least one packet
+    std::uint64_t busy_polls = 0;  // found at least one packet
     std::uint64_t sleeps = 0;
     std::uint64_t packets = 0;
-    std::uint64_t cycles_busy = 0;    // TSC cycles in polls that found something
+    std::uint64_t cycles_busy = 0;  // TSC cycles in polls that found something
     Duration longest_poll_gap{};
 };
 
 struct MemoryUse {
-    std::string arena;                // "lpm4", "mbufs"
-    std::uint64_t used = 0;           // octets
+    std::string arena;       // "lpm4", "mbufs"
+    std::uint64_t used = 0;  // octets
     std::uint64_t reserved = 0;
 };
 
@@ -72,7 +72,7 @@ struct MemoryUse {
 struct FibAnswer {
     IpPrefix prefix{};
     GroupId group{kNoGroup};
-    std::vector<NexthopId> members;   // one a member, not a bucket
+    std::vector<NexthopId> members;          // one a member, not a bucket
     std::vector<std::uint32_t> down_causes;  // of each member, 0 is up
 };
 

@@ -13,8 +13,8 @@
 
 namespace culvert::api {
 
-// Control plane -> fib-writer. One thread pushes, one pops. Nothing is ever lost and push never blocks: when the ring is
-// full, what does not fit waits here in order, and prefixes that wait coalesce (the newest update of a key wins).
+// Control plane -> fib-writer. One thread pushes, one pops. Nothing is ever lost and push never blocks: when the ring
+// is full, what does not fit waits here in order, and prefixes that wait coalesce (the newest update of a key wins).
 class FibChannel {
 public:
     static constexpr std::size_t kCapacity = 1 << 15;
@@ -64,8 +64,8 @@ private:
     };
     std::deque<Waiting> waiting_;
     std::uint64_t waiting_first_ = 0;  // sequence number of waiting_.front()
-    // Where in waiting_ the open batch's update of a key lies; emptied at each commit. The newest goes to the end, never
-    // to the older one's place: it may name a group that is created in between.
+    // Where in waiting_ the open batch's update of a key lies; emptied at each commit. The newest goes to the end,
+    // never to the older one's place: it may name a group that is created in between.
     std::unordered_map<RouteKey, std::uint64_t, RouteKeyHash> latest_;
 };
 

@@ -47,8 +47,8 @@ struct DeleteInterface {
 struct SetWireguard {
     InterfaceId interface;
     VrfId outer_vrf;
-    std::uint16_t listen_port;     // of every local address of the outer VRF, or of `source`
-    IpAddress source{};            // 0.0.0.0: the address of the interface that the outer packet leaves by
+    std::uint16_t listen_port;  // of every local address of the outer VRF, or of `source`
+    IpAddress source{};         // 0.0.0.0: the address of the interface that the outer packet leaves by
 };
 
 // A peer. Its keys come by the worker command ring, never here.
@@ -82,27 +82,29 @@ struct DeletePeerSource {
 };
 
 enum class NexthopKind : std::uint8_t {
-    Adjacency,       // `gateway` on `interface`, link-layer address `mac`; while !resolved packets are held
-    Glean,           // the destination itself is on `interface`'s link, not resolved yet: held, NeighborMiss raised
-    WireguardPeer,   // `peer` of `interface`
-    WireguardLookup, // `interface`, the peer picked by allowed-ips of the destination
-    Local,           // to the host link of `vrf`
-    Via,             // another group of `vrf` (recursive or leaked)
-    Blackhole,       // silently dropped
-    Reject,          // answered with unreachable
+    Adjacency,        // `gateway` on `interface`, link-layer address `mac`; while !resolved packets are held
+    Glean,            // the destination itself is on `interface`'s link, not resolved yet: held, NeighborMiss raised
+    WireguardPeer,    // `peer` of `interface`
+    WireguardLookup,  // `interface`, the peer picked by allowed-ips of the destination
+    Local,            // to the host link of `vrf`
+    Via,              // another group of `vrf` (recursive or leaked)
+    Blackhole,        // silently dropped
+    Reject,           // answered with unreachable
 };
 
 struct SetNexthop {
     NexthopId id;
     NexthopKind kind;
-    bool resolved = false;    // Adjacency
-    InterfaceId interface{kNoInterface};
-    VrfId vrf{kDefaultVrf};   // Local and Via
-    GroupId via{kNoGroup};    // Via
-    PeerId peer{kNoPeer};     // WireguardPeer
-    std::uint16_t mtu = 0;    // octets of IP packet; 0 is the interface's
-    IpAddress gateway{};      // Adjacency
-    MacAddress mac{};         // Adjacency
+    bool resolved = false;  // Adjacency
+    InterfaceId interface {
+        kNoInterface
+    };
+    VrfId vrf{kDefaultVrf};  // Local and Via
+    GroupId via{kNoGroup};   // Via
+    PeerId peer{kNoPeer};    // WireguardPeer
+    std::uint16_t mtu = 0;   // octets of IP packet; 0 is the interface's
+    IpAddress gateway{};     // Adjacency
+    MacAddress mac{};        // Adjacency
 };
 struct DeleteNexthop {
     NexthopId id;
@@ -117,8 +119,8 @@ struct ClearDown {
 // group changes for packets when the last of them has come. Flows of members that stay keep their buckets.
 struct SetGroup {
     GroupId id;
-    std::uint16_t member_count;   // 1..64
-    GroupId backup{kNoGroup};     // taken when every member is down
+    std::uint16_t member_count;  // 1..64
+    GroupId backup{kNoGroup};    // taken when every member is down
 };
 struct SetGroupMember {
     GroupId group;
@@ -145,10 +147,9 @@ struct Commit {
     std::uint64_t generation;
 };
 
-using FibUpdate =
-    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer, DeletePeer,
-                 SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop, DeleteNexthop, ClearDown,
-                 SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer,
+                               DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop,
+                               DeleteNexthop, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 

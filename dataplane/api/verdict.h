@@ -10,62 +10,63 @@ namespace culvert::api {
 // `show dataplane drops`. Forward is not an end: it means "go on to the next stage".
 // Kinds: a Drop frees the packet, a Punt copies it to the control plane and frees it, a Hold keeps it until something
 // is resolved, a Local goes to the host link, a Sent left the box, an Answer was turned into a reply and goes on.
-#define CULVERT_VERDICTS(V)                                                                                       \
-    V(Forward, forward, "")                                                                                       \
-    V(Sent, sent, "left by a port")                                                                               \
-    V(LocalDelivered, local_delivered, "delivered to the host link")                                              \
-    V(HandedOver, handed_over, "given to the worker that owns the tunnel")                                        \
-    V(HoldNeighbor, hold_neighbor, "waits for the next hop's link-layer address")                                 \
-    V(HoldHandshake, hold_handshake, "waits for a WireGuard handshake")                                           \
-    V(PuntArp, punt_arp, "ARP for the control plane")                                                             \
-    V(PuntNd, punt_nd, "IPv6 neighbour discovery for the control plane")                                          \
-    V(PuntWireguard, punt_wireguard, "WireGuard handshake message for the control plane")                         \
-    V(AnswerTimeExceeded, answer_time_exceeded, "TTL or hop limit ran out: answered with time exceeded")          \
-    V(AnswerUnreachable, answer_unreachable, "no way on: answered with destination unreachable")                  \
-    V(AnswerTooBig, answer_too_big, "larger than the next hop's MTU: answered with fragmentation needed or packet too big") \
-    V(DropNotForUs, drop_not_for_us, "frame for another station's MAC address")                                   \
-    V(DropEtherType, drop_ethertype, "EtherType that culvert doesn't route")                                      \
-    V(DropVlan, drop_vlan, "VLAN that no interface has")                                                          \
-    V(DropInterfaceDown, drop_interface_down, "the interface is shut down or not configured")                     \
-    V(DropTruncated, drop_truncated, "shorter than its headers say")                                              \
-    V(DropIpVersion, drop_ip_version, "IP version field doesn't match")                                           \
-    V(DropIpHeader, drop_ip_header, "malformed IP header")                                                        \
-    V(DropIpChecksum, drop_ip_checksum, "IPv4 header checksum is wrong")                                          \
-    V(DropMartianSource, drop_martian_source, "source address that can't be a sender (loopback, multicast, zero)") \
+#define CULVERT_VERDICTS(V)                                                                                           \
+    V(Forward, forward, "")                                                                                           \
+    V(Sent, sent, "left by a port")                                                                                   \
+    V(LocalDelivered, local_delivered, "delivered to the host link")                                                  \
+    V(HandedOver, handed_over, "given to the worker that owns the tunnel")                                            \
+    V(HoldNeighbor, hold_neighbor, "waits for the next hop's link-layer address")                                     \
+    V(HoldHandshake, hold_handshake, "waits for a WireGuard handshake")                                               \
+    V(PuntArp, punt_arp, "ARP for the control plane")                                                                 \
+    V(PuntNd, punt_nd, "IPv6 neighbour discovery for the control plane")                                              \
+    V(PuntWireguard, punt_wireguard, "WireGuard handshake message for the control plane")                             \
+    V(AnswerTimeExceeded, answer_time_exceeded, "TTL or hop limit ran out: answered with time exceeded")              \
+    V(AnswerUnreachable, answer_unreachable, "no way on: answered with destination unreachable")                      \
+    V(AnswerTooBig, answer_too_big,                                                                                   \
+      "larger than the next hop's MTU: answered with fragmentation needed or packet too big")                         \
+    V(DropNotForUs, drop_not_for_us, "frame for another station's MAC address")                                       \
+    V(DropEtherType, drop_ethertype, "EtherType that culvert doesn't route")                                          \
+    V(DropVlan, drop_vlan, "VLAN that no interface has")                                                              \
+    V(DropInterfaceDown, drop_interface_down, "the interface is shut down or not configured")                         \
+    V(DropTruncated, drop_truncated, "shorter than its headers say")                                                  \
+    V(DropIpVersion, drop_ip_version, "IP version field doesn't match")                                               \
+    V(DropIpHeader, drop_ip_header, "malformed IP header")                                                            \
+    V(DropIpChecksum, drop_ip_checksum, "IPv4 header checksum is wrong")                                              \
+    V(DropMartianSource, drop_martian_source, "source address that can't be a sender (loopback, multicast, zero)")    \
     V(DropMartianDestination, drop_martian_destination, "destination that is never routed (loopback, class E, zero)") \
-    V(DropMulticast, drop_multicast, "multicast that nobody here listens to")                                     \
-    V(DropBroadcast, drop_broadcast, "broadcast that nobody here listens to")                                     \
-    V(DropLinkLocal, drop_link_local, "link-local address that must not be forwarded")                            \
-    V(DropNoRoute, drop_no_route, "no route to the destination, and the error may not be sent")                   \
-    V(DropBlackhole, drop_blackhole, "route points to Null0")                                                     \
-    V(DropTtlExpired, drop_ttl_expired, "TTL ran out, and the error may not be sent")                             \
-    V(DropTooBig, drop_too_big, "larger than the MTU with DF set, and the error may not be sent")                 \
-    V(DropIcmpLimited, drop_icmp_limited, "would be answered with an ICMP error, but the rate limit is reached")  \
-    V(DropNexthopDown, drop_nexthop_down, "every path of the route is down")                                      \
-    V(DropNexthopGone, drop_nexthop_gone, "the next hop was removed while the packet was on its way")             \
-    V(DropNeighborFailed, drop_neighbor_failed, "the next hop doesn't answer ARP or ND")                          \
-    V(DropHoldFull, drop_hold_full, "too many packets already wait for the same next hop or peer")                \
-    V(DropHoldExpired, drop_hold_expired, "waited too long for a next hop or a handshake")                        \
-    V(DropNestedTooDeep, drop_nested_too_deep, "more than four encapsulations")                                   \
-    V(DropTunnelLoop, drop_tunnel_loop, "the tunnel would run inside itself")                                     \
-    V(DropProtectedClear, drop_protected_clear, "protected prefix with an unprotected next hop")                  \
-    V(DropNoTunnelRoute, drop_no_tunnel_route, "no route to the tunnel's far end")                                \
-    V(DropWireguardNoPeer, drop_wireguard_no_peer, "no peer's allowed-ips hold the destination")                  \
-    V(DropWireguardNoEndpoint, drop_wireguard_no_endpoint, "the WireGuard peer has no known endpoint")            \
-    V(DropWireguardMalformed, drop_wireguard_malformed, "not a WireGuard message")                                \
-    V(DropWireguardIndex, drop_wireguard_index, "WireGuard receiver index that no session has")                   \
-    V(DropWireguardAuth, drop_wireguard_auth, "WireGuard packet fails authentication")                            \
-    V(DropWireguardReplay, drop_wireguard_replay, "WireGuard counter seen before or too old")                     \
-    V(DropWireguardKeyExpired, drop_wireguard_key_expired, "WireGuard key is past its lifetime")                  \
-    V(DropWireguardSource, drop_wireguard_source, "inner source address that this peer may not use")              \
-    V(DropHostLinkFull, drop_host_link_full, "the host link's queue is full")                                     \
-    V(DropPuntFull, drop_punt_full, "the control plane's queue is full")                                          \
-    V(DropPuntLimited, drop_punt_limited, "punt class is over its rate")                                          \
-    V(DropTxFull, drop_tx_full, "the port's transmit queue is full")                                              \
-    V(DropHandoverFull, drop_handover_full, "the owning worker's queue is full")                                  \
-    V(DropNoBuffer, drop_no_buffer, "no packet buffer left")                                                      \
-    V(DropLocalProtocol, drop_local_protocol, "for this box, but nothing here takes it")                          \
-    V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                   \
+    V(DropMulticast, drop_multicast, "multicast that nobody here listens to")                                         \
+    V(DropBroadcast, drop_broadcast, "broadcast that nobody here listens to")                                         \
+    V(DropLinkLocal, drop_link_local, "link-local address that must not be forwarded")                                \
+    V(DropNoRoute, drop_no_route, "no route to the destination, and the error may not be sent")                       \
+    V(DropBlackhole, drop_blackhole, "route points to Null0")                                                         \
+    V(DropTtlExpired, drop_ttl_expired, "TTL ran out, and the error may not be sent")                                 \
+    V(DropTooBig, drop_too_big, "larger than the MTU with DF set, and the error may not be sent")                     \
+    V(DropIcmpLimited, drop_icmp_limited, "would be answered with an ICMP error, but the rate limit is reached")      \
+    V(DropNexthopDown, drop_nexthop_down, "every path of the route is down")                                          \
+    V(DropNexthopGone, drop_nexthop_gone, "the next hop was removed while the packet was on its way")                 \
+    V(DropNeighborFailed, drop_neighbor_failed, "the next hop doesn't answer ARP or ND")                              \
+    V(DropHoldFull, drop_hold_full, "too many packets already wait for the same next hop or peer")                    \
+    V(DropHoldExpired, drop_hold_expired, "waited too long for a next hop or a handshake")                            \
+    V(DropNestedTooDeep, drop_nested_too_deep, "more than four encapsulations")                                       \
+    V(DropTunnelLoop, drop_tunnel_loop, "the tunnel would run inside itself")                                         \
+    V(DropProtectedClear, drop_protected_clear, "protected prefix with an unprotected next hop")                      \
+    V(DropNoTunnelRoute, drop_no_tunnel_route, "no route to the tunnel's far end")                                    \
+    V(DropWireguardNoPeer, drop_wireguard_no_peer, "no peer's allowed-ips hold the destination")                      \
+    V(DropWireguardNoEndpoint, drop_wireguard_no_endpoint, "the WireGuard peer has no known endpoint")                \
+    V(DropWireguardMalformed, drop_wireguard_malformed, "not a WireGuard message")                                    \
+    V(DropWireguardIndex, drop_wireguard_index, "WireGuard receiver index that no session has")                       \
+    V(DropWireguardAuth, drop_wireguard_auth, "WireGuard packet fails authentication")                                \
+    V(DropWireguardReplay, drop_wireguard_replay, "WireGuard counter seen before or too old")                         \
+    V(DropWireguardKeyExpired, drop_wireguard_key_expired, "WireGuard key is past its lifetime")                      \
+    V(DropWireguardSource, drop_wireguard_source, "inner source address that this peer may not use")                  \
+    V(DropHostLinkFull, drop_host_link_full, "the host link's queue is full")                                         \
+    V(DropPuntFull, drop_punt_full, "the control plane's queue is full")                                              \
+    V(DropPuntLimited, drop_punt_limited, "punt class is over its rate")                                              \
+    V(DropTxFull, drop_tx_full, "the port's transmit queue is full")                                                  \
+    V(DropHandoverFull, drop_handover_full, "the owning worker's queue is full")                                      \
+    V(DropNoBuffer, drop_no_buffer, "no packet buffer left")                                                          \
+    V(DropLocalProtocol, drop_local_protocol, "for this box, but nothing here takes it")                              \
+    V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 
 enum class Verdict : std::uint8_t {

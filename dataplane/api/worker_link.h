@@ -20,11 +20,11 @@ namespace culvert::api {
 // The keys of one WireGuard session. Zeroed in the ring as soon as it is read.
 struct InstallKeys {
     PeerId peer;
-    std::uint64_t sequence;       // acked by KeysInstalled; a worker that acked takes data under these keys
-    std::uint32_t local_index;    // what the peer puts into its packets
-    std::uint32_t remote_index;   // what we put into ours
-    bool initiator;               // we initiated: these keys are proven and become the sending keys at once.
-                                  // Else they are `next`: receive only, until the first authenticated packet proves them
+    std::uint64_t sequence;      // acked by KeysInstalled; a worker that acked takes data under these keys
+    std::uint32_t local_index;   // what the peer puts into its packets
+    std::uint32_t remote_index;  // what we put into ours
+    bool initiator;              // we initiated: these keys are proven and become the sending keys at once.
+                                 // Else they are `next`: receive only, until the first authenticated packet proves them
     TimePoint created;
     std::array<std::uint8_t, 32> sending;
     std::array<std::uint8_t, 32> receiving;
@@ -116,8 +116,8 @@ static_assert(std::is_trivially_copyable_v<WorkerEvent>);
 
 enum class PuntClass : std::uint8_t { Arp, NeighborDiscovery, WireguardHandshake };
 
-// A copied packet. Arp: the frame from the Ethernet header on. NeighborDiscovery: the frame from the Ethernet header on.
-// WireguardHandshake: the UDP payload, `from`/`to` are the outer addresses and ports.
+// A copied packet. Arp: the frame from the Ethernet header on. NeighborDiscovery: the frame from the Ethernet header
+// on. WireguardHandshake: the UDP payload, `from`/`to` are the outer addresses and ports.
 struct Punt {
     PuntClass klass;
     VrfId vrf;
@@ -134,17 +134,18 @@ static_assert(std::is_trivially_copyable_v<Punt>);
 
 // One writer (the owning worker), relaxed. Times are TimePoint counts; 0 is "never".
 struct PeerActivity {
-    std::atomic<std::int64_t> last_data_sent{0};           // with an inner packet
-    std::atomic<std::int64_t> last_data_received{0};       // authenticated, with an inner packet
-    std::atomic<std::int64_t> last_any_sent{0};            // keepalives too
-    std::atomic<std::int64_t> last_any_received{0};        // authenticated, keepalives too
+    std::atomic<std::int64_t> last_data_sent{0};              // with an inner packet
+    std::atomic<std::int64_t> last_data_received{0};          // authenticated, with an inner packet
+    std::atomic<std::int64_t> last_any_sent{0};               // keepalives too
+    std::atomic<std::int64_t> last_any_received{0};           // authenticated, keepalives too
     std::atomic<std::int64_t> first_data_sent_unanswered{0};  // first data sent after last_any_received; 0 if answered
-    std::atomic<std::int64_t> first_data_received_unanswered{0};  // first data received after last_any_sent; 0 if answered
+    std::atomic<std::int64_t> first_data_received_unanswered{
+        0};  // first data received after last_any_sent; 0 if answered
     std::atomic<std::uint64_t> sent_packets{0};
-    std::atomic<std::uint64_t> sent_octets{0};             // of UDP payload, as `wg show` counts
+    std::atomic<std::uint64_t> sent_octets{0};  // of UDP payload, as `wg show` counts
     std::atomic<std::uint64_t> received_packets{0};
     std::atomic<std::uint64_t> received_octets{0};
-    std::atomic<std::uint64_t> sending_counter{0};         // of the current key: REKEY_AFTER_MESSAGES
+    std::atomic<std::uint64_t> sending_counter{0};  // of the current key: REKEY_AFTER_MESSAGES
 };
 
 // The four queues between the control thread and one worker. Each side alone pushes or pops.

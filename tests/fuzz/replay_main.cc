@@ -1,5 +1,5 @@
-// Runs a fuzz target over the files of the folders given, so that every seed and every past finding is a regression test
-// in builds without libFuzzer.
+// Runs a fuzz target over the files of the folders given, so that every seed and every past finding is a regression
+// test in builds without libFuzzer.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

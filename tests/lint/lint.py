@@ -42,7 +42,7 @@ ALLOWED = {
     "controlplane/wireguard": (["controlplane/wireguard", "dataplane/api", "crypto", *ENGINE], ["fmt"]),
     "controlplane/policy": (["controlplane/policy", "controlplane/bgp", *ENGINE], ["fmt"]),
     "controlplane/rib": (["controlplane/rib", "controlplane/policy", "controlplane/bgp", *ENGINE], ["fmt", "boost"]),
-    "controlplane/route": (["controlplane/route", "controlplane/rib", "controlplane/policy", *ENGINE], ["fmt", "boost"]),
+    "controlplane/route": (["controlplane/route", "controlplane/rib", "controlplane/policy", "dataplane/api", *ENGINE], ["fmt", "boost"]),
     "controlplane/fib": (
         ["controlplane/fib", "controlplane/route", "controlplane/neighbor", "dataplane/api", *ENGINE],
         ["fmt", "boost"],

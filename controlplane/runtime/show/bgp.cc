@@ -13,7 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr int kPerPiece = 128;       // prefixes
+constexpr int kPerPiece = 128;  // prefixes
 constexpr std::uint32_t kOwnWeight = 32768;
 
 std::string display(const std::string& vrf) { return vrf.empty() ? "default" : vrf; }
@@ -39,9 +39,12 @@ struct WellKnown {
     const char* list;
 };
 constexpr WellKnown kWellKnown[] = {
-    {0xffff0000, "graceful-shutdown", "gracefulShutdown"}, {0xffff029a, "blackhole", "blackhole"},
-    {0xffffff01, "no-export", "noExport"},                 {0xffffff02, "no-advertise", "noAdvertise"},
-    {0xffffff03, "local-AS", "localAs"},                   {0xffffff04, "no-peer", "noPeer"},
+    {0xffff0000, "graceful-shutdown", "gracefulShutdown"},
+    {0xffff029a, "blackhole", "blackhole"},
+    {0xffffff01, "no-export", "noExport"},
+    {0xffffff02, "no-advertise", "noAdvertise"},
+    {0xffffff03, "local-AS", "localAs"},
+    {0xffffff04, "no-peer", "noPeer"},
 };
 
 std::string community(std::uint32_t c, bool list)
@@ -118,7 +121,8 @@ json::array nexthops_json(const rib::PathView& path, bool whole_path)
     };
     json::array out;
     out.push_back(one(path.attributes.next_hop, "global", true));
-    if (path.attributes.link_local_next_hop) out.push_back(one(*path.attributes.link_local_next_hop, "link-local", false));
+    if (path.attributes.link_local_next_hop)
+        out.push_back(one(*path.attributes.link_local_next_hop, "link-local", false));
     return out;
 }
 
@@ -225,8 +229,10 @@ std::string row_text(BgpInstance& instance, const rib::PrefixView& prefix, const
     const auto nexthop = a.next_hop.to_string();
     std::string out = fmt::format("{}{}{}", path.valid ? '*' : ' ', status, internal_code);
     constexpr std::size_t kNetworkWidth = 18;
-    if (network.size() > kNetworkWidth - 1) out += network + "\n" + std::string(kNetworkWidth + 3, ' ');
-    else out += fmt::format("{:<18}", network);
+    if (network.size() > kNetworkWidth - 1)
+        out += network + "\n" + std::string(kNetworkWidth + 3, ' ');
+    else
+        out += fmt::format("{:<18}", network);
     out += nexthop.size() > 16 ? nexthop + "\n" + std::string(kNetworkWidth + 20, ' ') : fmt::format("{:<17}", nexthop);
     const auto med = a.med ? std::to_string(*a.med) : "";
     const auto pref = a.local_pref && !(peer && peer->external()) ? std::to_string(*a.local_pref) : "";
@@ -380,40 +386,46 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                 const auto sent = std::string_view{peer_state(*instance, *n)} == "Policy" ? std::string{"(Policy)"}
                                                                                           : std::to_string(counts.sent);
                 rows += fmt::format("{:<15} {:>1} {:>10} {:>9} {:>9} {:>8} {:>4} {:>4} {:>8} {:>12} {:>8} {}\n",
-                                    address.to_string(), 4, remote_as(*n), stats.received.total(), stats.sent.total(), 0,
-                                    0, n->transport().queued(), time, received, sent,
+                                    address.to_string(), 4, remote_as(*n), stats.received.total(), stats.sent.total(),
+                                    0, 0, n->transport().queued(), time, received, sent,
                                     n->config().description.empty() ? "N/A" : n->config().description);
             }
             if (total == 0) continue;
             const auto memory = instance->rib().memory();
-            json::object o{{"routerId", instance->router_id().to_string()},
-                           {"as", index(instance->config().asn)},
-                           {"vrfId", index(instance->vrf())},
-                           {"vrfName", display(router.vrfs().name(instance->vrf()))},
-                           {"tableVersion", instance->rib().table_version(family)},
-                           {"ribCount", instance->rib().prefix_count(family)},
-                           {"ribMemory", memory.octets},
-                           {"peerCount", total},
-                           {"peerMemory", total * sizeof(BgpNeighbor)},
-                           {"peers", std::move(peers)},
-                           {"failedPeers", failed},
-                           {"displayedPeers", shown},
-                           {"totalPeers", total},
-                           {"dynamicPeers", 0},
-                           {"bestPath", {{"multiPathRelax", instance->config().bestpath_multipath_relax ? "true" : "false"}}}};
-            if (exec.family) of_instance = std::move(o);
-            else of_instance[af_key(family)] = std::move(o);
+            json::object o{
+                {"routerId", instance->router_id().to_string()},
+                {"as", index(instance->config().asn)},
+                {"vrfId", index(instance->vrf())},
+                {"vrfName", display(router.vrfs().name(instance->vrf()))},
+                {"tableVersion", instance->rib().table_version(family)},
+                {"ribCount", instance->rib().prefix_count(family)},
+                {"ribMemory", memory.octets},
+                {"peerCount", total},
+                {"peerMemory", total * sizeof(BgpNeighbor)},
+                {"peers", std::move(peers)},
+                {"failedPeers", failed},
+                {"displayedPeers", shown},
+                {"totalPeers", total},
+                {"dynamicPeers", 0},
+                {"bestPath", {{"multiPathRelax", instance->config().bestpath_multipath_relax ? "true" : "false"}}}};
+            if (exec.family)
+                of_instance = std::move(o);
+            else
+                of_instance[af_key(family)] = std::move(o);
             text += fmt::format(
                 "\n{} Summary (VRF {}):\nBGP router identifier {}, local AS number {} vrf-id {}\nBGP table version {}\n"
                 "RIB entries {}, using {} of memory\nPeers {}\n\n"
-                "Neighbor        V         AS   MsgRcvd   MsgSent   TblVer  InQ OutQ  Up/Down State/PfxRcd   PfxSnt Desc\n{}"
+                "Neighbor        V         AS   MsgRcvd   MsgSent   TblVer  InQ OutQ  Up/Down State/PfxRcd   PfxSnt "
+                "Desc\n{}"
                 "\nTotal number of neighbors {}\n",
                 af_text(family), display(router.vrfs().name(instance->vrf())), instance->router_id().to_string(),
                 index(instance->config().asn), index(instance->vrf()), instance->rib().table_version(family),
                 instance->rib().prefix_count(family), octets(memory.octets), total, rows, total);
         }
-        if (exec.vrf == "all") all[display(router.vrfs().name(instance->vrf()))] = std::move(of_instance);
-        else all = std::move(of_instance);
+        if (exec.vrf == "all")
+            all[display(router.vrfs().name(instance->vrf()))] = std::move(of_instance);
+        else
+            all = std::move(of_instance);
     }
     if (exec.json) return whole(pretty(all) + "\n");
     if (text.empty()) text = "% No BGP neighbors found\n";
@@ -439,9 +451,12 @@ json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
     flag("extendedMessage", mine.extended_message, theirs.extended_message);
     if (mine.route_refresh || theirs.route_refresh || theirs.route_refresh_old) {
         std::string value = both(mine.route_refresh, theirs.route_refresh || theirs.route_refresh_old);
-        if (theirs.route_refresh && theirs.route_refresh_old) value += "OldNew";
-        else if (theirs.route_refresh) value += "New";
-        else if (theirs.route_refresh_old) value += "Old";
+        if (theirs.route_refresh && theirs.route_refresh_old)
+            value += "OldNew";
+        else if (theirs.route_refresh)
+            value += "New";
+        else if (theirs.route_refresh_old)
+            value += "Old";
         o["routeRefresh"] = value;
     }
     flag("enhancedRouteRefresh", mine.enhanced_route_refresh, theirs.enhanced_route_refresh);
@@ -515,7 +530,9 @@ json::object neighbor_json(Router& router, BgpInstance& instance, const BgpNeigh
     for (const auto family : {Family::Ipv4, Family::Ipv6}) {
         if (!n.family_active(family)) continue;
         const auto counts = instance.rib().counts(n.handle(), family);
-        json::object f{{"updateGroupId", 0}, {"subGroupId", 0}, {"packetQueueLength", 0},
+        json::object f{{"updateGroupId", 0},
+                       {"subGroupId", 0},
+                       {"packetQueueLength", 0},
                        {"commAttriSentToNbr", "extendedAndStandard"}};
         const auto configured = n.config().families.find(family);
         if (configured != n.config().families.end()) {
@@ -553,8 +570,8 @@ json::object neighbor_json(Router& router, BgpInstance& instance, const BgpNeigh
     o["portForeign"] = up ? static_cast<int>(up->remote.port) : -1;
     if (up) {
         o["nexthop"] = up->local.address.is_v4() ? up->local.address.to_string() : instance.router_id().to_string();
-        o["bgpConnection"] = router.core().tables.resolve(instance.vrf(), n.address()).direct ? "sharedNetwork"
-                                                                                              : "nonSharedNetwork";
+        o["bgpConnection"] =
+            router.core().tables.resolve(instance.vrf(), n.address()).direct ? "sharedNetwork" : "nonSharedNetwork";
     }
     o["connectRetryTimer"] = std::chrono::duration_cast<std::chrono::seconds>(config.connect_retry).count();
     if (session.connect_retry_at() != kNever)
@@ -573,7 +590,8 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
     std::string t = fmt::format("BGP neighbor is {}, remote AS {}, local AS {}, {} link\n", n.address().to_string(),
                                 remote_as(n), index(session.config().local_as), n.external() ? "external" : "internal");
     if (!n.config().description.empty()) t += fmt::format(" Description: {}\n", n.config().description);
-    if (up && !up->peer.capabilities.hostname.empty()) t += fmt::format("Hostname: {}\n", up->peer.capabilities.hostname);
+    if (up && !up->peer.capabilities.hostname.empty())
+        t += fmt::format("Hostname: {}\n", up->peer.capabilities.hostname);
     t += fmt::format("  BGP version 4, remote router ID {}, local router ID {}\n",
                      up ? up->peer.router_id.to_string() : "0.0.0.0", instance.router_id().to_string());
     t += fmt::format("  BGP state = {}", state_text(n));
@@ -616,8 +634,9 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
                          stats.treated_as_withdraw, stats.attributes_discarded, stats.last_attribute_error.reason);
     }
     if (up)
-        t += fmt::format("Local host: {}, Local port: {}\nForeign host: {}, Foreign port: {}\n",
-                         up->local.address.to_string(), up->local.port, up->remote.address.to_string(), up->remote.port);
+        t +=
+            fmt::format("Local host: {}, Local port: {}\nForeign host: {}, Foreign port: {}\n",
+                        up->local.address.to_string(), up->local.port, up->remote.address.to_string(), up->remote.port);
     return t + "\n";
 }
 
@@ -632,8 +651,10 @@ Shown bgp_neighbors(Router& router, const config::Exec& exec)
     for (auto* instance : list) {
         for (const auto& [address, n] : instance->neighbors()) {
             if (exec.neighbor && *exec.neighbor != address) continue;
-            if (exec.json) out[address.to_string()] = neighbor_json(router, *instance, *n);
-            else text += neighbor_text(*instance, *n);
+            if (exec.json)
+                out[address.to_string()] = neighbor_json(router, *instance, *n);
+            else
+                text += neighbor_text(*instance, *n);
         }
     }
     if (exec.json) {
@@ -718,9 +739,9 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         o["paths"] = std::move(list);
         return whole(pretty(o) + "\n");
     }
-    std::string t = fmt::format("BGP routing table entry for {}, version {}\nPaths: ({} available)\n",
-                                view->prefix.to_string(), instance->rib().table_version(view->prefix.family()),
-                                view->paths.size());
+    std::string t =
+        fmt::format("BGP routing table entry for {}, version {}\nPaths: ({} available)\n", view->prefix.to_string(),
+                    instance->rib().table_version(view->prefix.family()), view->paths.size());
     if (view->advertised_to.empty()) {
         t += "  Not advertised to any peer\n";
     } else {
@@ -739,8 +760,10 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         if (a.med) t += fmt::format(", metric {}", *a.med);
         if (a.local_pref && !(peer && peer->external())) t += fmt::format(", localpref {}", *a.local_pref);
         if (path->weight != 0) t += fmt::format(", weight {}", path->weight);
-        if (path->valid) t += ", valid";
-        else if (!path->local && !path->next_hop.reachable) t += ", next hop inaccessible";
+        if (path->valid)
+            t += ", valid";
+        else if (!path->local && !path->next_hop.reachable)
+            t += ", next hop inaccessible";
         if (path->looped) t += ", looped";
         t += path->local ? ", sourced, local" : peer && peer->external() ? ", external" : ", internal";
         if (path->multipath) t += ", multipath";
@@ -786,7 +809,8 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
                     if (path.peer != handle || path.rejected) continue;
                     if (as_json) {
                         out += first ? "\n    " : ",\n    ";
-                        out += quoted(p.prefix.to_string()) + ":" + pretty(json::array{row_json(*instance, p, path)}, 2);
+                        out +=
+                            quoted(p.prefix.to_string()) + ":" + pretty(json::array{row_json(*instance, p, path)}, 2);
                     } else {
                         out += row_text(*instance, p, path, true);
                     }
@@ -809,7 +833,8 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
                            {"bgpOriginCodes", {{"igp", "i"}, {"egp", "e"}, {"incomplete", "?"}}}};
     const bool as_json = exec.json;
     return walk_table(
-        router, vrf, family, as_json ? without_closing(top, 0) + ",\n  \"" + key + "\":{" : table_heading(*instance, family),
+        router, vrf, family,
+        as_json ? without_closing(top, 0) + ",\n  \"" + key + "\":{" : table_heading(*instance, family),
         [instance, handle, advertised, as_json](const rib::PrefixView& p, std::string& out, bool first) {
             bgp::PathAttributes a;
             std::uint32_t weight = 0;
@@ -863,8 +888,7 @@ Shown bgp_nexthop(Router& router, const config::Exec& exec)
         nht.family = family;
         auto part = show::nht(router, nht);
         if (!part) return part;
-        while ((*part)(text)) {
-        }
+        while ((*part)(text)) {}
     }
     return whole(text);
 }

@@ -117,8 +117,10 @@ std::string hop_text(Router& router, const Hop& h)
     switch (h.hop.type) {
         case route::NexthopType::Gateway: {
             std::string s = "via " + h.hop.gateway.to_string();
-            if (h.recursive) s += " (recursive)";
-            else if (!interface.empty()) s += ", " + interface;
+            if (h.recursive)
+                s += " (recursive)";
+            else if (!interface.empty())
+                s += ", " + interface;
             if (!h.active) s += " inactive";
             return s;
         }
@@ -152,8 +154,7 @@ json::array entry_json(Router& router, const route::EntryView& entry, VrfId vrf,
         o["table"] = 254;
         const auto hops = hops_of(router, r);
         o["internalNextHopNum"] = hops.size();
-        o["internalNextHopActiveNum"] =
-            std::count_if(hops.begin(), hops.end(), [](const auto& h) { return h.active; });
+        o["internalNextHopActiveNum"] = std::count_if(hops.begin(), hops.end(), [](const auto& h) { return h.active; });
         o["uptime"] = uptime(TimePoint{entry.since}, now());
         json::array nexthops;
         for (const auto& h : hops) nexthops.push_back(hop_json(router, h));
@@ -168,8 +169,8 @@ std::string entry_text(Router& router, const route::EntryView& entry, const conf
     std::string text;
     for (const auto& r : entry.routes) {
         if (!wanted(exec, r.source)) continue;
-        auto head = fmt::format("{}{}{} {}", letter(r.source), r.selected ? '>' : ' ', r.selected && !r.queued ? '*' : ' ',
-                                entry.prefix.to_string());
+        auto head = fmt::format("{}{}{} {}", letter(r.source), r.selected ? '>' : ' ',
+                                r.selected && !r.queued ? '*' : ' ', entry.prefix.to_string());
         if (r.source != route::Source::Connected && r.source != route::Source::Local)
             head += fmt::format(" [{}/{}]", r.distance, r.metric);
         const auto width = head.size();
@@ -209,9 +210,9 @@ Shown route(Router& router, const config::Exec& exec)
         if (!entry) return whole("% Network not in table\n");
         std::string text = fmt::format("Routing entry for {}\n", entry->prefix.to_string());
         for (const auto& r : entry->routes) {
-            text += fmt::format("  Known via \"{}\", distance {}, metric {}{}\n  Last update {} ago\n", protocol(r.source),
-                                r.distance, r.metric, r.selected ? ", best" : "",
-                                uptime(TimePoint{entry->since}, now()));
+            text +=
+                fmt::format("  Known via \"{}\", distance {}, metric {}{}\n  Last update {} ago\n", protocol(r.source),
+                            r.distance, r.metric, r.selected ? ", best" : "", uptime(TimePoint{entry->since}, now()));
             for (const auto& h : hops_of(router, r))
                 text += fmt::format("  {} {}\n", h.active ? '*' : ' ', hop_text(router, h));
         }
@@ -224,8 +225,9 @@ Shown route(Router& router, const config::Exec& exec)
         bool begun = false, first = true;
     };
     auto state = std::make_shared<State>();
-    state->next = exec.prefix ? *exec.prefix
-                              : IpPrefix{family == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}}, 0};
+    state->next = exec.prefix
+                      ? *exec.prefix
+                      : IpPrefix{family == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}}, 0};
     return Producer{[&router, exec, family, vrf = *vrf, state](std::string& out) {
         auto& table = router.core().tables;
         if (!state->begun) {
@@ -235,7 +237,8 @@ Shown route(Router& router, const config::Exec& exec)
         int count = 0;
         std::optional<IpPrefix> stopped;
         table.walk(vrf, state->next, [&](const route::EntryView& entry) {
-            if (exec.prefix && !exec.prefix->contains(entry.prefix)) return entry.prefix.address <= exec.prefix->address;
+            if (exec.prefix && !exec.prefix->contains(entry.prefix))
+                return entry.prefix.address <= exec.prefix->address;
             if (count == kPerPiece) {
                 stopped = entry.prefix;
                 return false;
@@ -268,7 +271,8 @@ Shown route_summary(Router& router, const config::Exec& exec)
     if (!vrf) return exec.json ? Shown{whole("{}\n")} : Shown{Error{Refused{"% VRF " + exec.vrf + " not found"}}};
     const auto& tables = router.core().tables;
     json::array routes;
-    std::string text = fmt::format("{:<20}{:>12}  (vrf {})\n", "Route Source", "Routes", display(router.vrfs().name(*vrf)));
+    std::string text =
+        fmt::format("{:<20}{:>12}  (vrf {})\n", "Route Source", "Routes", display(router.vrfs().name(*vrf)));
     std::size_t total = 0;
     for (const auto source :
          {route::Source::Connected, route::Source::Local, route::Source::Static, route::Source::Bgp}) {
@@ -280,9 +284,10 @@ Shown route_summary(Router& router, const config::Exec& exec)
     }
     text += fmt::format("------\n{:<20}{:>12}\n", "Totals", total);
     if (exec.json) {
-        return whole(pretty(json::object{
-                         {"routes", routes}, {"routesTotal", total}, {"routesTotalFib", tables.prefixes(*vrf, family)}}) +
-                     "\n");
+        return whole(
+            pretty(json::object{
+                {"routes", routes}, {"routesTotal", total}, {"routesTotalFib", tables.prefixes(*vrf, family)}}) +
+            "\n");
     }
     return whole(text);
 }
@@ -304,8 +309,8 @@ Shown fib(Router& router, const config::Exec& exec)
     for (std::size_t i = 0; i < answer->members.size(); ++i) {
         const auto id = answer->members[i];
         const auto hop = router.core().programmer.nexthop(id);
-        static constexpr const char* kKinds[] = {"adjacency",       "glean", "wireguard-peer", "wireguard-lookup",
-                                                 "local",           "via",   "blackhole",      "reject"};
+        static constexpr const char* kKinds[] = {"adjacency", "glean", "wireguard-peer", "wireguard-lookup",
+                                                 "local",     "via",   "blackhole",      "reject"};
         const char* kind = hop ? kKinds[static_cast<std::size_t>(hop->kind)] : "unknown";
         const auto interface = hop ? router.interfaces().name(hop->interface) : std::string{};
         const auto peer = hop && hop->peer != kNoPeer ? router.wireguard().peer_name(hop->peer) : std::string{};
@@ -323,7 +328,8 @@ Shown fib(Router& router, const config::Exec& exec)
         if (hop && hop->kind == api::NexthopKind::Adjacency) {
             o["ip"] = hop->gateway.to_string();
             o["hardwareAddress"] = hop->resolved ? hop->mac.to_string() : "incomplete";
-            line += fmt::format(" {} {}", hop->gateway.to_string(), hop->resolved ? hop->mac.to_string() : "incomplete");
+            line +=
+                fmt::format(" {} {}", hop->gateway.to_string(), hop->resolved ? hop->mac.to_string() : "incomplete");
         }
         if (hop && hop->kind == api::NexthopKind::Via) {
             o["via"] = index(hop->via);

@@ -7,8 +7,8 @@
 
 #include <string>
 
-// What every `show` prints: text with FRR's columns, or JSON with FRR's keys (docs/commands.md). They read; nothing here
-// changes anything.
+// What every `show` prints: text with FRR's columns, or JSON with FRR's keys (docs/commands.md). They read; nothing
+// here changes anything.
 namespace culvert::runtime::show {
 
 struct Refused {

@@ -56,7 +56,8 @@ Shown memory(Router& router, const config::Exec& exec)
         return whole(pretty(out) + "\n");
     }
     std::string text = fmt::format("{:<28} {:>14} {:>14}\n", "Arena", "Used", "Reserved");
-    for (const auto& u : uses) text += fmt::format("{:<28} {:>14} {:>14}\n", u.arena, octets(u.used), octets(u.reserved));
+    for (const auto& u : uses)
+        text += fmt::format("{:<28} {:>14} {:>14}\n", u.arena, octets(u.used), octets(u.reserved));
     return whole(text);
 }
 
@@ -187,8 +188,10 @@ Shown dataplane_drops(Router& router, const config::Exec& exec)
     for (std::size_t i = 0; i < counts.size(); ++i) {
         const auto& v = api::kVerdictTexts[i];
         if (counts[i] == 0 || v.sentence.empty()) continue;
-        if (exec.json) out[v.name] = {{"packets", counts[i]}, {"meaning", v.sentence}};
-        else text += fmt::format("{:<30}{:>14}  {}\n", v.name, counts[i], v.sentence);
+        if (exec.json)
+            out[v.name] = {{"packets", counts[i]}, {"meaning", v.sentence}};
+        else
+            text += fmt::format("{:<30}{:>14}  {}\n", v.name, counts[i], v.sentence);
     }
     return whole(exec.json ? pretty(out) + "\n" : text);
 }
@@ -258,8 +261,8 @@ Shown wireguard(Router& router, const config::Exec& exec)
     for (const auto& i : views) {
         json::object peers;
         if (!exec.json)
-            text += fmt::format("interface: {}\n  public key: {}\n  private key: (hidden)\n  listening port: {}\n", i.name,
-                                crypto::to_base64(i.public_key), i.config->listen_port);
+            text += fmt::format("interface: {}\n  public key: {}\n  private key: (hidden)\n  listening port: {}\n",
+                                i.name, crypto::to_base64(i.public_key), i.config->listen_port);
         for (const auto& p : i.peers) {
             const auto& v = p.view;
             const auto rx = p.activity->received_octets.load(std::memory_order_relaxed);
@@ -284,7 +287,8 @@ Shown wireguard(Router& router, const config::Exec& exec)
                 o["handshakes"] = v.handshakes;
                 o["rxBytes"] = rx;
                 o["txBytes"] = tx;
-                o["persistentKeepalive"] = std::chrono::duration_cast<std::chrono::seconds>(v.persistent_keepalive).count();
+                o["persistentKeepalive"] =
+                    std::chrono::duration_cast<std::chrono::seconds>(v.persistent_keepalive).count();
                 peers[p.name] = std::move(o);
                 continue;
             }
@@ -293,7 +297,8 @@ Shown wireguard(Router& router, const config::Exec& exec)
             if (v.endpoint) text += fmt::format("  endpoint: {}\n", v.endpoint->to_string());
             text += fmt::format("  allowed ips: {}{}\n", allowed.empty() ? "(none)" : allowed,
                                 p.config->routes_bgp ? " and what BGP routes" : "");
-            if (v.latest_handshake) text += fmt::format("  latest handshake: {} ago\n", uptime(*v.latest_handshake, at));
+            if (v.latest_handshake)
+                text += fmt::format("  latest handshake: {} ago\n", uptime(*v.latest_handshake, at));
             text += fmt::format("  state: {}\n", name(v.state));
             if (rx + tx > 0) text += fmt::format("  transfer: {} received, {} sent\n", octets(rx), octets(tx));
             if (v.persistent_keepalive > 0s)
@@ -304,7 +309,8 @@ Shown wireguard(Router& router, const config::Exec& exec)
             out[i.name] = {{"publicKey", crypto::to_base64(i.public_key)},
                            {"listenPort", i.config->listen_port},
                            {"peers", std::move(peers)}};
-        else text += "\n";
+        else
+            text += "\n";
     }
     return whole(exec.json ? pretty(out) + "\n" : text);
 }

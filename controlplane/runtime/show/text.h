@@ -10,8 +10,8 @@
 
 namespace culvert::runtime::show {
 
-// A long answer in pieces: appends the next piece to `out`; true: there is more. Each piece takes well under the 5 ms that
-// anything may take on the control thread.
+// A long answer in pieces: appends the next piece to `out`; true: there is more. Each piece takes well under the 5 ms
+// that anything may take on the control thread.
 using Producer = std::function<bool(std::string& out)>;
 Producer whole(std::string text);
 
