@@ -43,8 +43,7 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
     const std::size_t length = ip.total_length;
     if (length < ip.header_length()) return Verdict::DropIpHeader;
     if (length > have) return Verdict::DropTruncated;
-    if (!wire::Sum{}.add({reinterpret_cast<const std::uint8_t*>(&ip), ip.header_length()}).intact())
-        return Verdict::DropIpChecksum;
+    if (!ip.sum().intact()) return Verdict::DropIpChecksum;
     if (length != have) rte_pktmbuf_trim(m, static_cast<std::uint16_t>(have - length));  // Ethernet's padding
     meta.length = static_cast<std::uint16_t>(length);
 

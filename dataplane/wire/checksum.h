@@ -15,6 +15,15 @@ public:
 
     // Adds octets. Every piece but the last must have an even length.
     Sum& add(Bytes bytes) noexcept;
+    // Adds N words of 32 bits.
+    template <std::size_t N>
+    Sum& add_words(const std::uint8_t* at) noexcept
+    {
+        std::uint32_t words[N];
+        std::memcpy(words, at, sizeof words);
+        for (const auto w : words) value_ += w;
+        return *this;
+    }
     // Adds a number of 16 bits that is in host order (a length, a protocol).
     constexpr Sum& add16(std::uint16_t host) noexcept
     {
