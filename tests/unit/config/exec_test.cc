@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
+
 namespace culvert::config {
 namespace {
 
@@ -18,6 +20,7 @@ Exec of(std::string_view line)
 struct Spelling {
     const char* line;
     ExecCommand command;
+    friend void PrintTo(const Spelling& s, std::ostream* out) { *out << s.line; }
 };
 
 class Spellings : public testing::TestWithParam<Spelling> {};
