@@ -112,6 +112,8 @@ bool export_attributes(const ExportRules& rules, const ExportSource& source, con
 std::uint32_t SentSets::intern(const bgp::EncodedAttributes& encoded)
 {
     key_.clear();
+    key_.push_back(static_cast<std::uint8_t>(encoded.next_hop_at));  // a few octets: ORIGIN and AS_PATH come before it
+    key_.push_back(static_cast<std::uint8_t>(encoded.next_hop_at >> 8));
     key_.push_back(
         static_cast<std::uint8_t>((encoded.next_hop.is_v6() ? 1 : 0) | (encoded.link_local_next_hop ? 2 : 0)));
     const auto append = [&](Bytes b) { key_.insert(key_.end(), b.begin(), b.end()); };
@@ -144,6 +146,8 @@ void SentSets::load(std::uint32_t set, bgp::EncodedAttributes& encoded) const
 {
     const SentSet& s = sets_[set];
     Reader in{blobs_.get(s.blob, s.length)};
+    encoded.next_hop_at = in.u8();
+    encoded.next_hop_at |= static_cast<std::size_t>(in.u8()) << 8;
     const auto kind = in.u8();
     encoded.next_hop = {};
     encoded.next_hop.family = kind & 1 ? Family::Ipv6 : Family::Ipv4;

@@ -49,13 +49,10 @@ void Rib::State::sweep_path(Table<K>& t, std::uint32_t handle, bool nexthops_cha
         store(t, path.prefix, path.peer, path.set_in, outcome.set, flags, path.received_at, true);
         sets.release(path.set_in);
         sets.release(outcome.set);
-        // Same set and flags: store() saw no change, but what is decided by the peer's settings may have.
-        if (what & kSweepDecide) decide(t, path.prefix);
-        return;
     }
     const bool first = t.prefixes[path.prefix].paths == handle;
     if ((what & kSweepDecide) || (t.decide_all && first) ||
-        (nexthops_changed && nexthops[sets[path.set].nexthop].changed))
+        (nexthops_changed && nexthops[sets[t.paths[handle].set].nexthop].changed))
         decide(t, path.prefix, false, t.decide_all && (path.flags & Path::kMultipath));
 }
 
