@@ -74,8 +74,8 @@ TEST(WireguardSim, ShortRekeyOnOneSideLosesNothing)
             world.send(first, 1 - first);
             world.run_for(100ms);
             const TimePoint end = world.now + 60s;
-            world.stream(0, 1, 5ms, end);
-            world.stream(1, 0, 5ms, end);
+            world.stream(0, 1, 20ms, end);
+            world.stream(1, 0, 20ms, end);
             world.run_until(end + 1s);
             EXPECT_EQ(world.received(), world.sent()) << life.count();
             const auto handshakes = world.box(0).engine().peer(World::id(1), world.now)->handshakes;
