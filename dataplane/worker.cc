@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "crypto/secret.h"
+#include "dataplane/io/ring.h"
 #include "dataplane/io/thread.h"
 
 #include <rte_mbuf.h>
@@ -313,7 +314,7 @@ bool Worker::work_waiting() noexcept
     if (stopping_.load(std::memory_order_acquire)) return true;
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
-    if (host_link_->pending(options_.id) || rte_ring_empty(inbox_) == 0) return true;
+    if (host_link_->pending(options_.id) || io::has_packets(inbox_)) return true;
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 

@@ -5,6 +5,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "dataplane/io/packet_pool.h"
+#include "dataplane/io/ring.h"
 #include "dataplane/io/thread.h"
 
 #include <fmt/format.h>
@@ -40,12 +41,6 @@ void free_ring(rte_ring* ring)
     void* packet;
     while (rte_ring_dequeue(ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     rte_ring_free(ring);
-}
-
-// As rte_ring_empty, whose plain loads are a race by the letter.
-bool has_packets(const rte_ring* ring) noexcept
-{
-    return __atomic_load_n(&ring->prod.tail, __ATOMIC_ACQUIRE) != __atomic_load_n(&ring->cons.tail, __ATOMIC_ACQUIRE);
 }
 
 void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept

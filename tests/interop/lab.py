@@ -20,14 +20,35 @@ CULVERT = BUILD / "config" / "shell" / "culvert"
 
 # Waits are generous by this factor: sanitizers and a busy machine make everything slower.
 PATIENCE = float(os.environ.get("CULVERT_PATIENCE", "1"))
+# Follows every lab's name: two runs at a time on one machine need two.
+SUFFIX = os.environ.get("CULVERT_LAB_SUFFIX", "")
+
+# What a sanitizer says when it finds something, whatever the test itself thinks.
+REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "WARNING: ThreadSanitizer", "LeakSanitizer", "FATAL: ThreadSanitizer")
+
+
+def sanitizer_options():
+    """Those of tests/support/sanitizers.env, unless the environment says otherwise."""
+    lines = (ROOT / "tests/support/sanitizers.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {k: os.environ.get(k, v.replace("ROOT", str(ROOT))) for k, v in settings.items()}
+
+
+os.environ.update(sanitizer_options())
 
 
 class Failure(Exception):
     """What a test says when the router is wrong."""
 
 
+class Report(Exception):
+    """A sanitizer's report of a program that was run: nothing that waiting would cure."""
+
+
 def run(*command, check=True, timeout=60, **kw):
     result = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout * PATIENCE, **kw)
+    if any(r in result.stderr for r in REPORTS):
+        raise Report(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stderr}")
     if check and result.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}{result.stderr}")
     return result
@@ -52,9 +73,17 @@ def wait_for(what, condition, seconds=20, every=0.1):
 class Process:
     """A process of the lab, in a namespace of its own network and perhaps with private folders under /run."""
 
-    def __init__(self, lab, name, node, command, env=None, private=(), own_files=False):
-        self.lab, self.name, self.node = lab, name, node
+    def __init__(self, lab, name, node, command, env=None, private=(), ours=False):
+        """One of `ours` must end with status 0 when it is asked to, and its sanitizer must have nothing to say."""
+        self.lab, self.name, self.node, self.ours = lab, name, node, ours
+        self.killed = None
         self.log = lab.dir / f"{name}.log"
+        self.reports = f"{name}.sanitizer"
+        env = dict(env or {})
+        if ours:
+            # In files of their own, by process: the guardian closes the log it was born with.
+            where = f":log_path={lab.dir / self.reports}"
+            env |= {k: os.environ[k] + where for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
         wrapper = []
         if private:
             mounts = "; ".join(f"mkdir -p {d}; mount -t tmpfs tmpfs {d}" for d in private)
@@ -62,7 +91,7 @@ class Process:
         full = ["ip", "netns", "exec", lab.ns(node), *wrapper, *map(str, command)]
         out = open(self.log, "ab")
         self.popen = subprocess.Popen(full, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                      start_new_session=True, env={**os.environ, **(env or {})})
+                                      start_new_session=True, env={**os.environ, **env})
         out.close()
         self.pid = self.popen.pid
 
@@ -76,12 +105,25 @@ class Process:
     def kill(self, how=signal.SIGTERM, wait=10):
         if not self.alive():
             return
+        self.killed = how
         os.kill(self.pid, how)
         try:
             self.popen.wait(wait * PATIENCE)
         except subprocess.TimeoutExpired:
             os.kill(self.pid, signal.SIGKILL)
             self.popen.wait(10)
+
+    def complaints(self):
+        """What is wrong with how it ran and ended, as text."""
+        files = sorted(self.lab.dir.glob(self.reports + ".*"))
+        said = [f.read_text(errors="replace") for f in files]
+        text = self.text()
+        if self.ours and any(r in text for r in REPORTS):
+            said.append(text[min(text.find(r) for r in REPORTS if r in text):][:10000])
+        status = self.popen.poll()
+        if self.ours and status not in (None, 0) and not (self.killed == signal.SIGKILL and status == -signal.SIGKILL):
+            said.append(f"ended with status {status}" + (" after SIGTERM" if self.killed == signal.SIGTERM else ""))
+        return [f"{self.name}: {s}" for s in said]
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -101,7 +143,7 @@ class Router:
 
     def start(self):
         self.process = Process(self.lab, f"culvertd-{self.name}", self.name,
-                               [CULVERTD, "-c", self.config, "--run-dir", self.run_dir])
+                               [CULVERTD, "-c", self.config, "--run-dir", self.run_dir], ours=True)
         self.lab.processes.append(self.process)
         wait_for(f"culvertd {self.name} to answer (log: {self.process.log})", self._answers, 30)
 
@@ -143,9 +185,9 @@ class Router:
 
 class Lab:
     def __init__(self, name, keep=False):
-        self.name = name
+        self.name = name + SUFFIX
         self.keep = keep
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"culvert-{name}-"))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"culvert-{self.name}-"))
         self.processes = []
         self.nodes = []
         self._sweep()
@@ -156,8 +198,13 @@ class Lab:
     def __exit__(self, kind, value, trace):
         if kind is not None:
             self.tell()
-        if not self.keep:
-            self.close()
+        if self.keep:
+            return
+        complaints = self.close()
+        if complaints and kind is None:
+            raise Failure("\n".join(complaints))
+        for complaint in complaints:
+            print(complaint)
 
     def ns(self, node):
         return f"{self.name}-{node}"
@@ -179,11 +226,14 @@ class Lab:
             print("\n".join("    " + line for line in lines))
 
     def close(self):
+        """Ends everything; returns what the processes have to complain of."""
         for process in reversed(self.processes):
             process.kill()
+        complaints = [c for process in self.processes for c in process.complaints()]
         self.processes.clear()
         self._sweep()
         shutil.rmtree(self.dir, ignore_errors=True)
+        return complaints
 
     # ---- topology ----
 
