@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
 
 namespace culvert::log {
 namespace {
@@ -18,14 +20,24 @@ std::atomic<Level>& threshold()
     return level;
 }
 
-std::shared_ptr<spdlog::logger>& logger()
-{
-    static std::shared_ptr<spdlog::logger> instance = [] {
-        auto l = std::make_shared<spdlog::logger>("culvert", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+struct Open {
+    std::mutex mutex;
+    std::string file;
+    std::shared_ptr<spdlog::logger> logger = make(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+
+    static std::shared_ptr<spdlog::logger> make(spdlog::sink_ptr sink)
+    {
+        auto l = std::make_shared<spdlog::logger>("culvert", std::move(sink));
         l->set_pattern(kPattern);
         l->set_level(spdlog::level::trace);
+        l->flush_on(spdlog::level::info);
         return l;
-    }();
+    }
+};
+
+Open& current()
+{
+    static Open instance;
     return instance;
 }
 
@@ -45,13 +57,21 @@ spdlog::level::level_enum to_spdlog(Level level)
 void open(const Sink& sink)
 {
     threshold() = sink.level;
-    if (sink.file.empty()) return;
-    auto l = std::make_shared<spdlog::logger>("culvert",
-                                              std::make_shared<spdlog::sinks::basic_file_sink_mt>(sink.file, false));
-    l->set_pattern(kPattern);
-    l->set_level(spdlog::level::trace);
-    l->flush_on(spdlog::level::info);
-    logger() = std::move(l);
+    auto& now = current();
+    std::string problem;
+    {
+        const std::lock_guard lock{now.mutex};
+        if (sink.file == now.file) return;
+        try {
+            now.logger = sink.file.empty()
+                             ? Open::make(std::make_shared<spdlog::sinks::stderr_sink_mt>())
+                             : Open::make(std::make_shared<spdlog::sinks::basic_file_sink_mt>(sink.file, false));
+            now.file = sink.file;
+        } catch (const spdlog::spdlog_ex& error) {
+            problem = error.what();
+        }
+    }
+    if (!problem.empty()) write(Level::Error, "log", problem);
 }
 
 void set_level(Level level) { threshold() = level; }
@@ -60,7 +80,13 @@ bool enabled(Level level) { return level >= threshold().load(std::memory_order_r
 
 void write(Level level, std::string_view area, std::string_view line)
 {
-    logger()->log(to_spdlog(level), "{}: {}", area, line);
+    std::shared_ptr<spdlog::logger> to;
+    {
+        auto& now = current();
+        const std::lock_guard lock{now.mutex};
+        to = now.logger;
+    }
+    to->log(to_spdlog(level), "{}: {}", area, line);
 }
 
 }  // namespace culvert::log

@@ -9,7 +9,8 @@ namespace culvert::log {
 
 enum class Level { Debug, Info, Warning, Error };
 
-// Where lines go. Set up once by main before threads start; until then warnings and errors go to standard error.
+// Where lines go. Until open() is called, warnings and errors go to standard error. Opening what is open already keeps
+// it; a file that can't be opened is told on the old sink, which stays. From any thread.
 struct Sink {
     Level level = Level::Info;
     std::string file;  // empty: standard error

@@ -206,7 +206,6 @@ struct Bgp {
     bool bestpath_compare_routerid = false;
     bool med_missing_as_worst = false;
     bool fast_external_failover = true;
-    bool graceful_shutdown = false;
     std::uint32_t default_local_preference = 100;
     std::optional<std::uint32_t> cluster_id;
     std::map<IpAddress, BgpNeighbor> neighbors;

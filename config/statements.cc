@@ -1349,8 +1349,6 @@ constexpr Statement kStatements[] = {
      "A path without MED counts as the worst one.", kFlag<&Bgp::med_missing_as_worst>},
     {RouterBgp, "bgp fast-external-failover", Setting, Cost::Apply,
      "A session ends at once when its link does. The default.", kFlag<&Bgp::fast_external_failover>},
-    {RouterBgp, "bgp graceful-shutdown", Setting, Cost::Apply,
-     "Asks the neighbors to route around this router (RFC 8326).", kFlag<&Bgp::graceful_shutdown>},
     {RouterBgp, "bgp network import-check", Setting, Cost::Apply,
      "A `network` is advertised only while there is a route to it. The default.", kFlag<&Bgp::network_import_check>},
     {RouterBgp,

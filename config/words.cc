@@ -152,7 +152,6 @@ constexpr WordHelp kWords[] = {
     {Any, "force", "In any case"},
     {Any, "forwarding", "Accepted for FRR's sake"},
     {Any, "frr", "FRR's own lines"},
-    {Any, "graceful-shutdown", "Ask to be routed around"},
     {Any, "hops", "How far away"},
     {Any, "hostname", "The router's name"},
     {Any, "hugepages", "Huge pages"},

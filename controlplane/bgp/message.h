@@ -106,7 +106,7 @@ struct AfiSafi {
     friend auto operator<=>(const AfiSafi&, const AfiSafi&) = default;
 };
 
-// RFC 4724 3. culvert helps only: it announces no family of its own and a restart time of 0.
+// RFC 4724 3. Understood when a peer announces it; culvert does not.
 struct GracefulRestart {
     bool restarting = false;
     bool notification = false;       // RFC 8538

@@ -647,8 +647,7 @@ Open Session::local_open() const
     c.extended_message = config_.extended_message;
     c.hostname = config_.hostname;
     c.domain = config_.domain;
-    // RFC 4724 3: no family and no restart time say "I help, and I send End-of-RIB".
-    c.graceful_restart = GracefulRestart{};
+    // No graceful restart (RFC 4724): who announces it, if only as a helper, must keep the routes of a peer that restarts.
     return open;
 }
 

@@ -15,6 +15,7 @@ namespace culvert::runtime {
 namespace {
 
 constexpr std::size_t kMaxClients = 64;
+constexpr std::size_t kMaxRequests = 4096;  // that wait: a shell sends the next line when it has its answer
 constexpr std::size_t kEnough = 256 << 10;  // octets that wait to be sent: no more text is made
 constexpr std::size_t kPiece = 48 << 10;    // of text in one message
 
@@ -33,7 +34,11 @@ Result<std::unique_ptr<ApiServer>, SystemError> ApiServer::open(Loop& loop, Conf
     if (!fd) return failed();
     // The run directory is locked by this process: a socket that is there was left by a dead one.
     unlink(path.c_str());
-    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return failed();
+    // Nobody else may slip in between bind and chmod. One thread makes files here: the umask is the process's.
+    const auto mask = umask(0177);
+    const bool bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    umask(mask);
+    if (!bound) return failed();
     if (chmod(path.c_str(), 0660) != 0 || listen(fd.get(), 16) != 0) return failed();
     return std::unique_ptr<ApiServer>{new ApiServer{loop, store, std::move(fd), path}};
 }
@@ -82,6 +87,10 @@ void ApiServer::on_event(Clients::iterator client, std::uint32_t events)
             return;
         }
         while (auto line = client->in.next()) client->requests.push_back(std::move(*line));
+        if (client->requests.size() > kMaxRequests) {
+            clients_.erase(client);
+            return;
+        }
     }
     work(client);
 }

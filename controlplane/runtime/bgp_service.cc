@@ -1,12 +1,12 @@
 #include "controlplane/runtime/bgp_service.h"
 
 #include "base/log.h"
+#include "controlplane/runtime/password.h"
 
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
 namespace culvert::runtime {
 namespace {
@@ -25,13 +25,13 @@ route::Source to_route(config::RedistributeSource s)
     return s == config::RedistributeSource::Connected ? route::Source::Connected : route::Source::Static;
 }
 
-std::string read_password(const config::Secret& secret)
+// prepare has read it once: here it can only be gone since, and then no session comes up rather than an unsafe one.
+std::string password_of(const config::Secret& secret)
 {
-    if (secret.file.empty()) return secret.value;
-    std::ifstream in(secret.file);
-    std::string line;
-    std::getline(in, line);
-    return line;
+    auto password = read_password(secret);
+    if (password) return std::move(*password);
+    log::error("bgp", "{}", password.error().message);
+    return std::string(1, '\0');
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& confi
           start();
       })
 {
-    if (config.password) md5_key_ = read_password(*config.password);
+    if (config.password) md5_key_ = password_of(*config.password);
     handle_ = instance_.rib_->add_peer(rib_config());
     instance_.by_handle_[handle_] = this;
     transport_ = std::make_unique<BgpTransport>(
@@ -184,6 +184,15 @@ void BgpNeighbor::apply_md5()
         log::error("bgp", "{}: {}", config_.address.to_string(), r.error().message);
 }
 
+void BgpNeighbor::refresh_password()
+{
+    auto key = config_.password ? password_of(*config_.password) : std::string{};
+    if (key == md5_key_) return;
+    md5_key_ = std::move(key);
+    apply_md5();
+    reset(bgp::ResetReason::CapabilityChange, bgp::cease::kConfigurationChange);
+}
+
 void BgpNeighbor::start()
 {
     if (config_.shutdown || over_limit_ || !reachable_ || session().started()) return;
@@ -198,7 +207,7 @@ void BgpNeighbor::configure(const config::BgpNeighbor& config)
     const auto before_options = tcp_options();
     const auto before = config_;
     config_ = config;
-    md5_key_ = config.password ? read_password(*config.password) : std::string{};
+    md5_key_ = config.password ? password_of(*config.password) : std::string{};
     update_feasible();
     instance_.rib_->reconfigure(handle_, rib_config());
 
@@ -264,6 +273,7 @@ void BgpNeighbor::on_reachable(const route::Resolution& resolution)
     reachable_ = resolution.reachable && (resolution.direct || !single_hop);
     if (reachable_ && !was) {
         start();
+        transport_->on_reachable();
     } else if (!reachable_ && was && session().started() && (!external() || instance_.config_.fast_external_failover)) {
         transport_->stop({bgp::ResetReason::NoPathToNeighbor, bgp::cease::kAdministrativeReset, {}});
     }
@@ -276,8 +286,6 @@ void BgpNeighbor::reset(bgp::ResetReason reason, std::uint8_t subcode)
     if (session().started()) transport_->stop({reason, subcode, {}});
     start();
 }
-
-void BgpNeighbor::request_refresh(Family family) { transport_->send_route_refresh(family); }
 
 void BgpNeighbor::on_limit(const rib::Event& event)
 {
@@ -386,6 +394,7 @@ BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, Wir
       config_(config),
       hostname_(model.hostname),
       vrf_(vrfs.id(config.vrf).value_or(kDefaultVrf)),
+      hash_seed_(core.random.u64()),
       client_(core.tables.add_client()),
       deadline_(core.loop, [this] { core_.loop.wake_slice(); })
 {
@@ -424,6 +433,7 @@ rib::RibConfig BgpInstance::rib_config() const
     out.as_path_ignore = config_.bestpath_as_path_ignore;
     out.multipath_relax = config_.bestpath_multipath_relax;
     out.compare_routerid = config_.bestpath_compare_routerid;
+    out.hash_seed = hash_seed_;
     for (const auto& [family, f] : config_.families)
         out.families[at(family)] = {f.maximum_paths, f.maximum_paths_ibgp, f.distance};
     return out;
@@ -452,10 +462,18 @@ void BgpInstance::choose_router_id()
 
 void BgpInstance::configure(const config::Model& model, const config::Bgp& config)
 {
+    const auto without_neighbors = [](config::Bgp bgp) {
+        bgp.neighbors.clear();
+        return bgp;
+    };
+    const auto router_id = router_id_;
+    const bool global = !(without_neighbors(config) == without_neighbors(config_)) || model.hostname != hostname_;
     config_ = config;
     hostname_ = model.hostname;
     choose_router_id();
-    rib_->configure(rib_config());
+    // A change of one neighbour leaves the others, and the million decisions that were made, as they are.
+    const bool decide_anew = global || router_id != router_id_;
+    if (decide_anew) rib_->configure(rib_config());
     interfaces_changed();
 
     std::erase_if(neighbors_, [&](const auto& n) { return !config.neighbors.contains(n.first); });
@@ -464,11 +482,16 @@ void BgpInstance::configure(const config::Model& model, const config::Bgp& confi
         const auto known = neighbors_.find(address);
         if (known == neighbors_.end())
             neighbors_.emplace(address, std::make_unique<BgpNeighbor>(*this, neighbor));
-        else
+        else if (decide_anew || !(known->second->config() == neighbor))
             known->second->configure(neighbor);
     }
     update_origination();
     core_.loop.wake_slice();
+}
+
+void BgpInstance::refresh_passwords()
+{
+    for (auto& [address, neighbor] : neighbors_) neighbor->refresh_password();
 }
 
 void BgpInstance::interfaces_changed()
@@ -575,11 +598,7 @@ void BgpInstance::update_origination()
             // The table says nothing of what it no longer tells: take it back ourselves.
             const auto local = source == config::RedistributeSource::Connected ? rib::LocalSource::Connected
                                                                                : rib::LocalSource::Static;
-            const IpPrefix first = family == Family::Ipv4 ? IpPrefix{Ipv4Address{}, 0} : IpPrefix{Ipv6Address{}, 0};
-            core_.tables.walk(vrf_, first, [&](const route::EntryView& entry) {
-                rib_->withdraw(entry.prefix, local);
-                return true;
-            });
+            for (const auto& prefix : std::exchange(have.redistributed[source], {})) rib_->withdraw(prefix, local);
         }
         for (const auto& [source, metric] : wanted.redistribute) {
             const auto had = have.sources.find(source);
@@ -604,9 +623,12 @@ void BgpInstance::take_table_events()
             const auto local =
                 r->source == route::Source::Connected ? rib::LocalSource::Connected : rib::LocalSource::Static;
             const auto configured = sources.find(source);
+            auto& redistributed = origination_[at(r->prefix.family())].redistributed[source];
             if (r->present && configured != sources.end()) {
+                redistributed.insert(r->prefix);
                 originate(r->prefix, local, configured->second ? configured->second : std::optional{r->metric});
             } else {
+                redistributed.erase(r->prefix);
                 rib_->withdraw(r->prefix, local);
             }
         } else if (const auto* p = std::get_if<route::PresenceEvent>(&event)) {

@@ -38,7 +38,7 @@ public:
     bool fill(std::size_t budget);
     void offer(Accepted accepted);
     void reset(bgp::ResetReason reason, std::uint8_t subcode);
-    void request_refresh(Family family);
+    void refresh_password();  // its file may hold another one
     void on_reachable(const route::Resolution& resolution);
     void on_limit(const rib::Event& event);
     void update_feasible();
@@ -81,12 +81,14 @@ public:
     ~BgpInstance();
 
     void configure(const config::Model& model, const config::Bgp& config);
+    void refresh_passwords();
     void interfaces_changed();
 
     // A slice of work. True: there is more.
     bool run(TimePoint until);
 
     const config::Bgp& config() const noexcept { return config_; }
+    std::uint64_t serial() const noexcept { return hash_seed_; }  // no two instances have the same
     VrfId vrf() const noexcept { return vrf_; }
     Ipv4Address router_id() const noexcept { return router_id_; }
     const rib::Rib& rib() const noexcept { return *rib_; }
@@ -118,6 +120,7 @@ private:
     config::Bgp config_;
     std::string hostname_;
     VrfId vrf_;
+    std::uint64_t hash_seed_;
     Ipv4Address router_id_{};
     route::ClientId client_;
     std::unique_ptr<rib::Rib> rib_;
@@ -133,6 +136,7 @@ private:
         std::set<IpPrefix> watched;   // `network` with import-check
         std::set<IpPrefix> networks;  // `network` without
         std::map<config::RedistributeSource, std::optional<std::uint32_t>> sources;
+        std::map<config::RedistributeSource, std::set<IpPrefix>> redistributed;
     };
     std::array<Origination, 2> origination_;     // index by Family
     std::map<IpPrefix, std::uint32_t> present_;  // watched prefixes that are in the table

@@ -77,10 +77,7 @@ void BgpTransport::send_updates(std::vector<std::uint8_t> messages)
     perform(session_.send_updates(std::move(messages), now()));
 }
 
-void BgpTransport::send_route_refresh(Family family)
-{
-    perform(session_.send_route_refresh(family, bgp::RouteRefresh::Kind::Request, now()));
-}
+void BgpTransport::on_reachable() { perform(session_.on_reachable(now())); }
 
 std::optional<std::uint16_t> BgpTransport::socket_mss() const
 {
@@ -146,6 +143,11 @@ void BgpTransport::drop(bgp::Side side)
 {
     auto& c = at(side);
     c.watch.reset();
+    if (c.socket && !c.connecting) {
+        // Closed with unread input the kernel resets the connection, and our NOTIFICATION may be lost with it.
+        shutdown(c.socket.get(), SHUT_WR);
+        for (int i = 0; i < 16 && recv(c.socket.get(), read_buffer().data(), read_buffer().size(), 0) > 0; ++i) {}
+    }
     c.socket.reset();
     c.connecting = false;
     c.out.clear();

@@ -37,11 +37,12 @@ public:
     void stop(const bgp::Stop& stop);
     // An accepted connection from the neighbour; false: not wanted now, it is closed.
     bool offer(Accepted accepted, const TcpOptions& options);
+    // A way to the neighbour has appeared: no need to wait for the ConnectRetry timer.
+    void on_reachable();
 
     // Octets the send buffer takes before it is full; 0 while the session is down.
     std::size_t room() const noexcept;
     void send_updates(std::vector<std::uint8_t> messages);
-    void send_route_refresh(Family family);
     std::size_t queued() const noexcept;  // octets not yet taken by the kernel
     std::optional<std::uint16_t> socket_mss() const;
 

@@ -64,6 +64,12 @@ std::vector<config::Diagnostic> ConfigurationStore::commit_confirmed(const confi
     return problems;
 }
 
+void ConfigurationStore::remember()
+{
+    const auto* newest = history_.at(0);
+    if (!newest || !(*newest == router_.running())) history_.push(router_.running());
+}
+
 bool ConfigurationStore::confirm()
 {
     if (!unconfirmed_) return false;
@@ -77,8 +83,8 @@ Result<void, SystemError> ConfigurationStore::save()
     const auto failed = [&](const std::string& what) { return Error{SystemError{what + ": " + std::strerror(errno)}}; };
     const auto fresh = file_ + ".new";
     const auto text = config::render(router_.running());
-    // Keys may stand in it: nobody else reads it, whatever the umask says.
-    const Descriptor fd{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)};
+    // Keys may stand in it: a new file is the owner's alone, an old one keeps the mode that the operator gave it.
+    const Descriptor fd{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
     if (!fd) return failed(fresh);
     struct stat old;
     if (stat(file_.c_str(), &old) == 0) (void)fchmod(fd.get(), old.st_mode & 07777);
@@ -191,6 +197,7 @@ CommandSession::Answer CommandSession::configure(const std::string& line)
             answer.text = show::whole("% Uncommitted changes were dropped\n");
             return answer;
         }
+        if (editor_) store_.remember();
         editor_.reset();
         candidate_.reset();
     }
@@ -237,9 +244,7 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 candidate_->load(*model);
                 return {};
             }
-            const auto copy = *model;
-            const auto problems = store_.commit(copy, false);
-            return problems.empty() ? Answer{} : refuse(text_of(problems));
+            return refuse("% `configure` opens the candidate that rollback loads into; then: commit");
         }
         case ExecCommand::Write: {
             if (const auto saved = store_.save(); !saved) return refuse("% " + saved.error().message);
@@ -258,6 +263,11 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
         case ExecCommand::Traceroute:
         case ExecCommand::ExecVrf: return run_in_namespace(command);
         case ExecCommand::ClearBgp: return clear_bgp(command);
+        case ExecCommand::ClearCounters:
+            if (!command.interface.empty() && !store_.router().interfaces().find(command.interface))
+                return refuse("% Can't find interface " + command.interface);
+            store_.router().interfaces().clear_counters(command.interface);
+            return {};
         case ExecCommand::ClearWireguard: store_.router().wireguard().clear(command.interface, command.peer); return {};
         default: return show(command);
     }

@@ -25,7 +25,8 @@ public:
     std::vector<config::Diagnostic> commit(const config::Model& model, bool typing);
     // The same, and back to what ran before unless confirm() comes in time.
     std::vector<config::Diagnostic> commit_confirmed(const config::Model& model, Duration within);
-    bool confirm();  // false: nothing waits
+    bool confirm();   // false: nothing waits
+    void remember();  // what `configure terminal` has made of the configuration can be rolled back to
     // Writes the running configuration to the start-up file, by way of a new file that takes its place.
     Result<void, SystemError> save();
     // Reads the start-up file anew (SIGHUP).

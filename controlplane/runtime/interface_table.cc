@@ -24,7 +24,7 @@ api::PortSpec to_spec(const config::Interface& interface)
     }
     spec.device = port.device;
     spec.force = port.force;
-    spec.mtu = interface.mtu.value_or(1500);
+    spec.mtu = interface.mtu.value_or(0);
     return spec;
 }
 
@@ -68,7 +68,8 @@ Result<void, api::PortError> InterfaceTable::prepare_port(const config::Interfac
     if (const auto at = ports_.find(key); at != ports_.end()) return {};
     auto opened = core_.dataplane.open_port(to_spec(interface));
     if (!opened) return Error{opened.error()};
-    ports_.emplace(key, OpenPort{std::move(*opened)});
+    const auto own_mtu = interface.mtu ? std::uint16_t{1500} : opened->mtu;
+    ports_.emplace(key, OpenPort{std::move(*opened), own_mtu});
     return {};
 }
 
@@ -139,7 +140,7 @@ void InterfaceTable::set(const config::Interface& interface)
     entry.config = interface;
     if (const auto* port = std::get_if<config::Port>(&interface.kind)) {
         const auto open = ports_.find({port->kind, port->device});
-        const auto wanted = interface.mtu.value_or(1500);
+        const auto wanted = interface.mtu.value_or(open != ports_.end() ? open->second.own_mtu : std::uint16_t{1500});
         if (open != ports_.end() && open->second.info.mtu != wanted) {
             auto& info = open->second.info;
             if (const auto r = core_.dataplane.set_port_mtu(info.id, wanted))
@@ -183,6 +184,14 @@ void InterfaceTable::publish(Entry& entry)
         if (a.address.is_v4() && spec.address4.is_unspecified()) spec.address4 = a.address.v4();
         if (a.address.is_v6() && !a.address.is_link_local() && spec.address6.is_unspecified())
             spec.address6 = a.address.v6();
+    }
+    // Unnumbered: it speaks with a loopback's address, as routers do.
+    for (const auto& [name, other] : entries_) {
+        if (other.kind() != api::InterfaceKind::Loopback || other.config.vrf != entry.config.vrf) continue;
+        for (const auto& a : other.config.addresses) {
+            if (a.address.is_v4() && spec.address4.is_unspecified()) spec.address4 = a.address.v4();
+            if (a.address.is_v6() && spec.address6.is_unspecified()) spec.address6 = a.address.v6();
+        }
     }
     core_.programmer.set_interface(spec);
     core_.interfaces.set({entry.id, *vrf, entry.kind(), entry.up(), addresses});
@@ -246,6 +255,25 @@ std::string InterfaceTable::name(InterfaceId id) const
 {
     const auto at = names_.find(id);
     return at == names_.end() ? std::string{} : at->second;
+}
+
+api::InterfaceCounters InterfaceTable::counters(const Entry& entry) const
+{
+    auto c = core_.dataplane.interface_counters(entry.id);
+    c.rx_packets -= entry.baseline.rx_packets;
+    c.rx_octets -= entry.baseline.rx_octets;
+    c.rx_drops -= entry.baseline.rx_drops;
+    c.tx_packets -= entry.baseline.tx_packets;
+    c.tx_octets -= entry.baseline.tx_octets;
+    c.tx_drops -= entry.baseline.tx_drops;
+    return c;
+}
+
+void InterfaceTable::clear_counters(const std::string& name)
+{
+    for (auto& [known, entry] : entries_) {
+        if (name.empty() || name == known) entry.baseline = core_.dataplane.interface_counters(entry.id);
+    }
 }
 
 std::optional<IpAddress> InterfaceTable::own_address(InterfaceId id, const IpAddress& peer) const

@@ -27,6 +27,7 @@ public:
         std::uint16_t port_mtu = 1500;
         TimePoint changed_at{};
         unsigned link_ups = 0, link_downs = 0;
+        api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
         api::InterfaceKind kind() const;
         bool up() const { return link && !config.shutdown; }
@@ -63,6 +64,10 @@ public:
     // The interface's own address that fits `peer`: in its subnet, else the first of the family.
     std::optional<IpAddress> own_address(InterfaceId id, const IpAddress& peer) const;
 
+    // Packets since the interface came or `clear counters` was given.
+    api::InterfaceCounters counters(const Entry& entry) const;
+    void clear_counters(const std::string& name);  // "" is all
+
     // Called after an interface came, changed or went, with its id.
     std::function<void(InterfaceId)> changed;
 
@@ -82,7 +87,8 @@ private:
     std::set<InterfaceId> leaving_;
     struct OpenPort {
         api::PortInfo info;
-        bool prepared = true;  // by a commit that is not done yet
+        std::uint16_t own_mtu = 1500;  // without an `mtu` statement
+        bool prepared = true;          // by a commit that is not done yet
     };
     std::map<PortKey, OpenPort> ports_;
     std::map<InterfaceId, PortId> port_of_leaving_;

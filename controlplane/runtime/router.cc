@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "config/diff.h"
 #include "config/validate.h"
+#include "controlplane/runtime/password.h"
 #include "crypto/key_file.h"
 
 #include <sched.h>
@@ -42,6 +43,30 @@ unsigned line_of(const Router::Origin& origin, const std::string& path, const st
     return origin.lines ? origin.lines->line_of(path, statement) : 0;
 }
 
+// The keys and passwords that files hold: missing, readable by others, or no key at all.
+WireguardService::Keys read_secrets(const config::Model& model, const Router::Origin& origin,
+                                    std::vector<config::Diagnostic>& problems)
+{
+    auto keys = WireguardService::read_keys(
+        model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
+    for (const auto& [vrf, bgp] : model.bgp) {
+        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
+        for (const auto& [address, neighbor] : bgp.neighbors) {
+            if (!neighbor.password) continue;
+            const auto password = read_password(*neighbor.password);
+            if (password) continue;
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
+                                0,
+                                password.error().message,
+                                {}});
+        }
+    }
+    for (auto& p : problems) p.file = origin.file;
+    return keys;
+}
+
 std::vector<config::Diagnostic> validate(const config::Model& model, const Router::Origin& origin)
 {
     config::ValidateOptions options;
@@ -79,7 +104,10 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
         else
             neighbors_.on_punt(punt);
     };
-    workers_.on_lost_events = [this] { wireguard_.on_lost_events(); };
+    workers_.on_lost_events = [this] {
+        wireguard_.on_lost_events();
+        for (const auto& port : core_.dataplane.ports()) interfaces_.link_changed(port.id, port.link_up);
+    };
     interfaces_.changed = [this](InterfaceId id) {
         host_links_dirty_ = true;
         neighbors_.interface_changed(id);
@@ -108,11 +136,7 @@ Router::~Router()
 std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
 {
     auto problems = validate(model, origin);
-    if (problems.empty()) {
-        (void)WireguardService::read_keys(
-            model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
-        for (auto& p : problems) p.file = origin.file;
-    }
+    (void)read_secrets(model, origin, problems);
     return problems;
 }
 
@@ -127,7 +151,7 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
     const auto where = [&](const std::string& path, const std::string& statement) {
         return line_of(origin, path, statement);
     };
-    auto keys = WireguardService::read_keys(next, problems, where);
+    auto keys = read_secrets(next, origin, problems);
     for (const auto& [name, interface] : next.interfaces) {
         const auto port = interfaces_.prepare_port(interface);
         if (!port) {
@@ -171,7 +195,10 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
 
 void Router::apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs)
 {
-    log::set_level(to_level(next.log.level));
+    log::open({to_level(next.log.level), next.log.file});
+    if (committed_ && !(next.dataplane == effective_.dataplane))
+        log::warning("config", "changes of `dataplane` take effect when culvertd is started again");
+    committed_ = true;
     for (auto& vrf : vrfs) vrfs_.add(std::move(vrf));
 
     // What goes: from the users to the used.
@@ -209,7 +236,10 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto before = effective_.bgp.find(vrf);
         const bool same = before != effective_.bgp.end() && before->second == instance &&
                           effective_.hostname == next.hostname && bgp_.find(vrf) != nullptr;
-        if (!same) bgp_.set(next, instance);
+        if (!same)
+            bgp_.set(next, instance);
+        else
+            bgp_.find(vrf)->refresh_passwords();
     }
     bgp_.wireguard_changed();
     for (const auto& name : vrfs_.names()) {

@@ -66,6 +66,7 @@ private:
     config::Model effective_;  // of it, what is acted on
     std::map<NexthopId, api::NexthopDown> down_;
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
+    bool committed_ = false;                                          // at least once
     bool host_links_dirty_ = true;
     bool settle_ports_ = false;  // ports may be free once the dataplane has acked everything
     Loop::Watch acked_;

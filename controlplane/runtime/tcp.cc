@@ -102,6 +102,9 @@ Result<void, SystemError> tcp_set_ttl(int socket, Family family, const TcpOption
 {
     const bool v4 = family == Family::Ipv4;
     const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+    // RFC 4271 (appendix) and every router since: internetwork control. The dataplane sends it ahead of data.
+    constexpr int kInternetworkControl = 0xc0;
+    set(socket, level, v4 ? IP_TOS : IPV6_TCLASS, kInternetworkControl);
     if (!set(socket, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, options.ttl)) return Error{system_error("TTL")};
     if (!set(socket, level, v4 ? IP_MINTTL : IPV6_MINHOPCOUNT, options.minimum_ttl.value_or(0)))
         return Error{system_error("ttl-security")};

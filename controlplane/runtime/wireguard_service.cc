@@ -9,7 +9,9 @@
 namespace culvert::runtime {
 namespace {
 
-constexpr std::uint8_t kHandshakeDscp = 34;  // AF41, as other implementations mark their handshakes
+constexpr std::uint32_t kPeerIds = 1U << 15;       // what the dataplane has room for
+constexpr std::uint32_t kMaxPeers = kPeerIds / 2;  // the other half: ids that wait for the dataplane to let go of them
+constexpr std::uint8_t kHandshakeDscp = 34;        // AF41, as other implementations mark their handshakes
 
 }  // namespace
 
@@ -45,10 +47,21 @@ WireguardService::Keys WireguardService::read_keys(
             {config::Diagnostic::Kind::Refused, {}, line_of(path, statement), 0, key.error().message, {}});
         return std::nullopt;
     };
+    std::size_t peers = 0;
     for (const auto& [name, interface] : model.interfaces) {
         const auto* wg = std::get_if<config::Wireguard>(&interface.kind);
         if (!wg) continue;
         const auto path = "interface " + name;
+        peers += wg->peers.size();
+        if (peers > kMaxPeers) {
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                {},
+                                line_of(path, ""),
+                                0,
+                                "more than " + std::to_string(kMaxPeers) + " WireGuard peers",
+                                {}});
+            return keys;
+        }
         if (wg->private_key) {
             if (auto key = load(*wg->private_key, path, "wireguard private-key-file"))
                 keys.private_keys.emplace(name, std::move(*key));
@@ -70,9 +83,10 @@ WireguardService::~WireguardService() = default;
 
 PeerId WireguardService::allocate()
 {
-    std::uint32_t id = 1;
-    while (interface_of_.contains(PeerId{id}) || leaving_.contains(PeerId{id})) ++id;
-    return PeerId{id};
+    // Bounded by prepare (kMaxPeers), so there is always a free one.
+    while (interface_of_.contains(PeerId{next_id_}) || leaving_.contains(PeerId{next_id_}))
+        next_id_ = next_id_ + 1 < kPeerIds ? next_id_ + 1 : 1;
+    return PeerId{next_id_};
 }
 
 void WireguardService::publish(Tunnel& tunnel)

@@ -75,6 +75,7 @@ private:
     };
 
     PeerId allocate();
+    std::uint32_t next_id_ = 1;
     void perform(Tunnel& tunnel, wireguard::Output output);
     void send(Tunnel& tunnel, const wireguard::Datagram& datagram);
     void publish(Tunnel& tunnel);

@@ -177,7 +177,8 @@ Result<void, api::PortError> EthdevPort::configure(const api::PortSpec& spec, co
     queues_ = std::max<std::uint16_t>(1, std::min({options.queues, info.max_rx_queues, info.max_tx_queues}));
 
     rte_eth_conf conf{};
-    conf.rxmode.mtu = std::clamp<std::uint16_t>(spec.mtu, info.min_mtu, std::max(info.min_mtu, info.max_mtu));
+    const std::uint16_t wanted = spec.mtu != 0 ? spec.mtu : RTE_ETHER_MTU;
+    conf.rxmode.mtu = std::clamp<std::uint16_t>(wanted, info.min_mtu, std::max(info.min_mtu, info.max_mtu));
     conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     if (queues_ > 1 && (info.flow_type_rss_offloads & kRss) != 0) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -225,7 +226,7 @@ Result<void, api::PortError> EthdevPort::configure(const api::PortSpec& spec, co
     // A driver without a largest MTU of its own, that can't change it either.
     if (info.max_mtu == UINT16_MAX && now < max_mtu_ && rte_eth_dev_set_mtu(port_, now) == -ENOTSUP) max_mtu_ = now;
     mtu_ = now;
-    return set_mtu(spec.mtu);
+    return set_mtu(wanted);
 }
 
 EthdevPort::~EthdevPort()

@@ -218,6 +218,9 @@ class Lab:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", ns, check=False)
+        for left in pathlib.Path(tempfile.gettempdir()).glob(f"culvert-{self.name}-*"):
+            if left != self.dir:
+                shutil.rmtree(left, ignore_errors=True)
 
     def tell(self):
         for process in self.processes:

@@ -280,7 +280,7 @@ Producer walk_table(Router& router, const std::string& vrf, Family family, std::
 {
     struct State {
         std::optional<rib::Rib::Walk> walk;
-        const BgpInstance* instance = nullptr;
+        std::uint64_t serial = 0;
         bool begun = false, prepared = false, first = true;
         std::size_t count = 0;
     };
@@ -288,13 +288,13 @@ Producer walk_table(Router& router, const std::string& vrf, Family family, std::
     return [&router, vrf, family, head = std::move(head), row = std::move(row), tail = std::move(tail),
             state](std::string& out) {
         auto* instance = router.bgp().find(vrf);
-        if (!instance || (state->instance && state->instance != instance)) {
+        if (!instance || (state->begun && state->serial != instance->serial())) {
             out += "% The BGP instance went away\n";
             return false;
         }
         if (!state->begun) {
             state->begun = true;
-            state->instance = instance;
+            state->serial = instance->serial();
             state->walk.emplace(instance->rib(), family);
             out += head;
         }

@@ -61,16 +61,20 @@ Shown memory(Router& router, const config::Exec& exec)
     return whole(text);
 }
 
-Shown vrf(Router& router, const config::Exec&)
+Shown vrf(Router& router, const config::Exec& exec)
 {
+    json::object out;
     std::string text;
     for (const auto& name : router.vrfs().names()) {
         const auto id = *router.vrfs().id(name);
+        out[display(name)] = {{"vrfId", index(id)},
+                              {"ipv4Routes", router.core().tables.prefixes(id, Family::Ipv4)},
+                              {"ipv6Routes", router.core().tables.prefixes(id, Family::Ipv6)}};
         text += fmt::format("vrf {} id {} routes {} ipv4, {} ipv6\n", display(name), index(id),
                             router.core().tables.prefixes(id, Family::Ipv4),
                             router.core().tables.prefixes(id, Family::Ipv6));
     }
-    return whole(text);
+    return whole(exec.json ? pretty(out) + "\n" : text);
 }
 
 Shown interface(Router& router, const config::Exec& exec)
@@ -81,7 +85,7 @@ Shown interface(Router& router, const config::Exec& exec)
     for (const auto& [name, e] : router.interfaces().all()) {
         if (!exec.interface.empty() && name != exec.interface) continue;
         found = true;
-        const auto counters = router.core().dataplane.interface_counters(e.id);
+        const auto counters = router.interfaces().counters(e);
         const char* admin = e.config.shutdown ? "down" : "up";
         const char* oper = e.up() ? "up" : "down";
         if (exec.json) {

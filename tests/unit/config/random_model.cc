@@ -190,7 +190,7 @@ private:
              {&Bgp::ebgp_requires_policy, &Bgp::default_ipv4_unicast, &Bgp::default_ipv6_unicast,
               &Bgp::log_neighbor_changes, &Bgp::network_import_check, &Bgp::always_compare_med, &Bgp::deterministic_med,
               &Bgp::bestpath_as_path_ignore, &Bgp::bestpath_multipath_relax, &Bgp::bestpath_compare_routerid,
-              &Bgp::med_missing_as_worst, &Bgp::fast_external_failover, &Bgp::graceful_shutdown})
+              &Bgp::med_missing_as_worst, &Bgp::fast_external_failover})
             b.*flag = coin();
         if (coin()) b.default_local_preference = below(1000);
         b.cluster_id = maybe<std::uint32_t>(1, 4000000000U);
