@@ -320,6 +320,8 @@ bool BgpNeighbor::fill(std::size_t budget)
     return transport_->room() >= 4096 && instance_.rib_->pending(handle_);
 }
 
+bool BgpNeighbor::hungry() const { return transport_->room() >= 4096 && instance_.rib_->pending(handle_); }
+
 void BgpNeighbor::offer(Accepted accepted)
 {
     if (!session().started() || !transport_->offer(std::move(accepted), tcp_options())) return;
@@ -722,7 +724,12 @@ bool BgpInstance::run(TimePoint until)
         }
         for (auto& [address, neighbor] : neighbors_) more |= neighbor->fill(kFill);
     }
-    deadline_.set(rib_->next_deadline());
+    auto next = rib_->next_deadline();
+    // A table that is being prepared for a neighbour gives nothing yet, and goes on when it is asked again.
+    if (next == kNever && std::any_of(neighbors_.begin(), neighbors_.end(),
+                                      [](const auto& n) { return n.second->hungry(); }))
+        next = now() + 1ms;
+    deadline_.set(next);
     return more;
 }
 

@@ -36,6 +36,7 @@ public:
 
     // Sends what the RIB has for it while the connection takes it. True: there is more, and room for it.
     bool fill(std::size_t budget);
+    bool hungry() const;  // it has room, and the RIB has something for it
     void offer(Accepted accepted);
     void reset(bgp::ResetReason reason, std::uint8_t subcode);
     void refresh_password();  // its file may hold another one
@@ -68,7 +69,6 @@ private:
     std::optional<PeerId> feasible_peer_;  // the WireGuard peer whose sources follow this neighbour's paths
     bool reachable_ = false;
     bool over_limit_ = false;
-    bool filling_ = false;
     TimePoint started_at_{};
     Loop::Timer restart_;
 };

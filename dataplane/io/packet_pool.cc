@@ -5,8 +5,20 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_string_fns.h>
 
 #include <algorithm>
+
+#if defined(__SANITIZE_THREAD__)
+#define CULVERT_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CULVERT_TSAN 1
+#endif
+#endif
+#ifdef CULVERT_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 namespace culvert::io {
 namespace {
@@ -21,6 +33,41 @@ std::string no_memory(std::size_t buffers, std::uint16_t data_room, int error)
     return fmt::format("no memory for {} packet buffers of {} octets: {}; raise `dataplane memory`", buffers, data_room,
                        rte_strerror(error));
 }
+
+#ifdef CULVERT_TSAN
+// The pool's ring lies in DPDK's library, which TSan doesn't see into: that a buffer was given back by one thread
+// before another got it is told it here.
+const rte_mempool_ops* ring_ops = nullptr;
+
+int give_back(rte_mempool* pool, void* const* objects, unsigned n)
+{
+    for (unsigned i = 0; i < n; ++i) __tsan_release(objects[i]);
+    return ring_ops->enqueue(pool, objects, n);
+}
+
+int get(rte_mempool* pool, void** objects, unsigned n)
+{
+    const int rc = ring_ops->dequeue(pool, objects, n);
+    for (unsigned i = 0; rc == 0 && i < n; ++i) __tsan_acquire(objects[i]);
+    return rc;
+}
+
+int set_ops(rte_mempool* pool)
+{
+    if (const int rc = rte_mempool_set_ops_byname(pool, "ring_mt_rts", nullptr); rc != 0) return rc;
+    static const bool registered = [&] {
+        ring_ops = rte_mempool_get_ops(pool->ops_index);
+        auto ops = *ring_ops;
+        rte_strscpy(ops.name, "culvert_tsan", sizeof ops.name);
+        ops.enqueue = give_back;
+        ops.dequeue = get;
+        return rte_mempool_register_ops(&ops) >= 0;
+    }();
+    return registered ? rte_mempool_set_ops_byname(pool, "culvert_tsan", nullptr) : -1;
+}
+#else
+int set_ops(rte_mempool* pool) { return rte_mempool_set_ops_byname(pool, "ring_mt_rts", nullptr); }
+#endif
 
 }  // namespace
 
@@ -44,7 +91,7 @@ Result<PacketPool, std::string> PacketPool::create(const std::string& name, std:
     rte_pktmbuf_pool_private info{};
     info.mbuf_data_room_size = data_room;
     info.mbuf_priv_size = kPrivateArea;
-    if (!pool || rte_mempool_set_ops_byname(pool, "ring_mt_rts", nullptr) != 0) {
+    if (!pool || set_ops(pool) != 0) {
         const int error = rte_errno;
         rte_mempool_free(pool);
         return Error{no_memory(buffers, data_room, error)};

@@ -31,7 +31,7 @@ router bgp 6500{n}
 """
 
 
-def pair(lab):
+def pair(lab, more=""):
     lab.bridge("wan", ("r1", "wan0"), ("r2", "wan0"))
     keys = {n: lab.key(f"r{n}") for n in (1, 2)}
     routers = {}
@@ -39,8 +39,8 @@ def pair(lab):
         lab.link(f"h{n}", "eth0", f"r{n}", "lan0")
         lab.address(f"h{n}", "eth0", f"10.{n}.0.2/24")
         lab.route(f"h{n}", "default", f"10.{n}.0.1")
-        routers[n] = lab.router(f"r{n}", ROUTER.format(name=f"r{n}", n=n, peer=peer, key=keys[n][0],
-                                                       peer_key=keys[peer][1]))
+        routers[n] = lab.router(f"r{n}", more + ROUTER.format(name=f"r{n}", n=n, peer=peer, key=keys[n][0],
+                                                              peer_key=keys[peer][1]))
     wait_for("BGP over WireGuard", lambda: routers[1].established("10.255.0.2"), 20)
     wait_for("LAN to LAN", lambda: lab.pings("h1", "10.2.0.2", count=1), 10)
     return routers
