@@ -17,11 +17,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab  # noqa: E402
 
-<<<<<<< HEAD
-MODULES = ["basic", "sessions", "hub", "failures"]
-=======
-MODULES = ["basic", "hub", "failures", "workers"]
->>>>>>> refs/heads/sanitize
+MODULES = ["basic", "sessions", "hub", "table", "failures", "workers"]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--results")
