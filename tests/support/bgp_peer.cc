@@ -9,7 +9,8 @@
 //   open                     opens the session              -> "established"; later perhaps "down"
 //   close, kill              ends it with a Cease; as a crash does -> "closed"
 //   announce, withdraw       the whole table, packed by attribute set; End-of-RIB after announce
-//   churn N                  N prefixes, none twice, one UPDATE each, with the attributes of another set
+//   churn N                  N prefixes, none twice, one UPDATE each, with the attributes of another set; once after an
+//                            announce, so that each is a change
 //                            -> "start" when the messages are made and go out, "sent" when the kernel has taken them
 //   sample N                 -> "sample": N prefixes of the table
 //   mark                     counts and times of what arrives begin anew -> "marked"
@@ -583,10 +584,11 @@ private:
     {
         std::vector<std::uint8_t> out;
         bgp::UpdateBuilder builder(negotiated_, out);
-        bgp::EncodedAttributes encoded, before;  // the builder still ends a message with the ones before
+        bgp::EncodedAttributes encoded;
         for (std::size_t i = 0; i < table_.prefixes.size(); ++i) {
             if (i == 0 || table_.set_of[i] != table_.set_of[i - 1]) {
-                before = std::exchange(encoded, encode(table_.sets[table_.set_of[i]]));
+                builder.flush();  // it still needs the ones before
+                encoded = encode(table_.sets[table_.set_of[i]]);
                 if (!builder.announce(options_.family, encoded)) std::abort();
             }
             builder.add(table_.prefixes[i]);
@@ -616,8 +618,9 @@ private:
         std::vector<std::uint8_t> out;
         bgp::UpdateBuilder builder(negotiated_, out);
         for (std::size_t i = 0; i < count; ++i) {
-            auto& set = table_.set_of[order[i]];
-            const auto old = set;
+            // Not the set that announce() gave it.
+            const auto old = table_.set_of[order[i]];
+            auto set = old;
             while (table_.sets.size() > 1 && table_.sets[set] == table_.sets[old])
                 set = static_cast<std::uint32_t>(random_.below(table_.sets.size()));
             const auto encoded = encode(table_.sets[set]);

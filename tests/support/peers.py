@@ -56,7 +56,7 @@ class Peer:
                     found = self.events.pop(0)
                     if found["event"] == event:
                         return found
-                    if found["event"] in ("refused", "ended", "down"):
+                    if found["event"] in ("refused", "ended") or (found["event"] == "down" and event != "closed"):
                         raise Failure(f"{self.name} waited for {event!r} and got {found}")
                 if not self.arrival.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
                     break
