@@ -1,5 +1,7 @@
 #include "tests/bench/lookup_bench.h"
 
+#include "tests/support/full_table.h"
+
 #include <rte_eal.h>
 #include <rte_malloc.h>
 #include <rte_memory.h>
@@ -14,42 +16,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <set>
 #include <string>
 
 namespace culvert::bench {
 namespace {
 
-class Random {
-public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next() { return mix(state_ += 0x9e3779b97f4a7c15ULL); }
-    std::uint64_t below(std::uint64_t n) { return next() % n; }
-    double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-
-private:
-    std::uint64_t state_;
-};
-
-struct Share {
-    int length;
-    unsigned per_mille;
-};
-// Of the tables of 2026.
-constexpr Share kLengths4[] = {{14, 1},  {15, 2},  {16, 15},  {17, 9},   {18, 15}, {19, 28},
-                               {20, 47}, {21, 56}, {22, 121}, {23, 107}, {24, 599}};
-constexpr Share kLengths6[] = {{28, 1},  {29, 27}, {30, 4},  {32, 141}, {33, 18}, {34, 16}, {36, 38}, {38, 10},
-                               {40, 84}, {42, 15}, {44, 90}, {45, 10},  {46, 19}, {47, 20}, {48, 507}};
-
-int draw(std::span<const Share> shares, Random& random)
-{
-    auto at = random.below(1000);
-    for (const auto& s : shares) {
-        if (at < s.per_mille) return s.length;
-        at -= s.per_mille;
-    }
-    return shares.back().length;
-}
+using support::Random;
 
 std::uint64_t head_mask(int bits) { return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits); }
 
@@ -88,57 +60,13 @@ Options parse_options(int argc, char** argv)
     return o;
 }
 
-std::vector<IpPrefix> synthetic_table(Family family, std::size_t count)
-{
-    const bool v4 = family == Family::Ipv4;
-    Random random(v4 ? 4 : 6);
-    // Allocations: blocks of /16 (IPv6 /32), some of them neighbours, which most prefixes lie in.
-    const std::size_t blocks = v4 ? 25000 : 33000;
-    const int block_bits = v4 ? 16 : 32;
-    std::vector<std::uint64_t> block(blocks);
-    for (std::size_t i = 0; i < blocks; ++i) {
-        const auto fresh = v4 ? ((1 + random.below(222)) << 56 | random.next() >> 8)
-                              : (std::uint64_t{0x2000} << 48 | (random.below(0x0a10) << 48 | random.next() >> 16));
-        const auto step = std::uint64_t{1} << (64 - block_bits);
-        block[i] = (i > 0 && random.below(2) ? block[i - 1] + step : fresh) & head_mask(block_bits);
-    }
-
-    std::set<IpPrefix> table;
-    std::uint64_t at = 0;
-    std::size_t in = 0;
-    while (table.size() < count) {
-        const auto length = v4 ? draw(kLengths4, random) : draw(kLengths6, random);
-        // Runs of neighbours of one length, then on to another block: few blocks hold much, many hold little.
-        if (random.below(8) == 0 || at == 0) {
-            in = static_cast<std::size_t>(static_cast<double>(blocks) * std::pow(random.unit(), 2.0));
-            at = block[in] | (random.next() & ~head_mask(block_bits));
-        }
-        const auto masked = at & head_mask(length);
-        const IpAddress a = v4 ? IpAddress{Ipv4Address{static_cast<std::uint32_t>(masked >> 32)}}
-                               : IpAddress{Ipv6Address::from_words(masked, 0)};
-        table.insert({a, static_cast<std::uint8_t>(length)});
-        at = masked + (std::uint64_t{1} << (64 - length));
-    }
-    return {table.begin(), table.end()};
-}
-
 std::vector<IpPrefix> load_table(const Options& options, Family family)
 {
-    if (options.table.empty()) {
-        const std::size_t full = family == Family::Ipv4 ? 1'040'000 : 230'000;
-        return synthetic_table(family, full);
-    }
-    std::vector<IpPrefix> table;
-    std::ifstream in(options.table);
-    for (std::string line; std::getline(in, line);) {
-        const auto p = IpPrefix::parse(std::string_view{line}.substr(0, line.find('|')));
-        if (p && p->family() == family) table.push_back(*p);
-    }
-    if (table.empty()) {
-        std::fprintf(stderr, "%s: no prefixes of this family\n", options.table.c_str());
-        std::exit(2);
-    }
-    return table;
+    if (options.table.empty()) return support::synthetic_prefixes(family, support::full_size(family).prefixes);
+    auto table = support::read_table(options.table, family, SIZE_MAX);
+    if (!table) std::exit(2);
+    std::ranges::sort(table->prefixes);
+    return std::move(table->prefixes);
 }
 
 const char* name(KeyMix mix)

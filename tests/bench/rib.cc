@@ -1,6 +1,7 @@
 #include "controlplane/rib/rib.h"
 
 #include "controlplane/bgp/encode.h"
+#include "tests/support/full_table.h"
 
 #include <malloc.h>
 #include <time.h>
@@ -34,12 +35,6 @@ struct Clock {
 
 namespace {
 
-struct Random {
-    std::uint64_t state;
-    std::uint64_t operator()() { return mix(state += 0x9e3779b97f4a7c15ULL); }
-    std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>(operator()() % n); }
-};
-
 double ms_since(Clock::time_point start)
 {
     return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
@@ -54,56 +49,7 @@ std::size_t resident()
     return pages * 4096;
 }
 
-struct Table {
-    std::vector<IpPrefix> prefixes;  // by attribute set, as a full feed comes
-    std::vector<std::uint32_t> set_of;
-    std::vector<bgp::PathAttributes> sets;
-};
-
-Table make_table(std::size_t prefixes, std::size_t sets)
-{
-    Random random{42};
-    Table t;
-    while (t.prefixes.size() < prefixes) {
-        for (auto n = prefixes + prefixes / 16 - t.prefixes.size(); n > 0; --n) {
-            const auto r = random.below(100);
-            const int length = r < 60 ? 24 : r < 71 ? 23 : r < 83 ? 22 : 12 + static_cast<int>(random.below(10));
-            const Ipv4Address address{(1 + random.below(222)) << 24 | (random.below(1 << 24) & 0xffffff00)};
-            if (address.value >> 24 == 127 || address.value >> 24 == 10) continue;
-            t.prefixes.push_back(IpPrefix::make(address, length));
-        }
-        std::ranges::sort(t.prefixes);
-        t.prefixes.erase(std::ranges::unique(t.prefixes).begin(), t.prefixes.end());
-    }
-    // Neighbours in the address space mostly share a set, a few sets have very many prefixes.
-    std::vector<std::uint32_t> set_of(t.prefixes.size());
-    std::uint32_t set = 0;
-    for (std::size_t i = 0; i < t.prefixes.size(); ++i) {
-        if (i % 4 == 0) set = static_cast<std::uint32_t>(mix(random()) % sets);
-        if (random.below(100) < 15) set = static_cast<std::uint32_t>(random.below(1000));
-        set_of[i] = set;
-    }
-    std::vector<std::size_t> order(t.prefixes.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return set_of[i]; });
-    order.resize(prefixes);
-    Table out;
-    for (const auto i : order) {
-        out.prefixes.push_back(t.prefixes[i]);
-        out.set_of.push_back(set_of[i]);
-    }
-    for (std::size_t i = 0; i < sets; ++i) {
-        bgp::PathAttributes a;
-        a.origin = random.below(10) < 8 ? bgp::Origin::Igp : bgp::Origin::Incomplete;
-        const auto hops = 2 + random.below(4);
-        for (std::uint32_t h = 0; h < hops; ++h) a.as_path.prepend(Asn{random.below(h == 0 ? 400000 : 20000) + 1});
-        if (random.below(10) < 6)
-            for (auto c = random.below(6) + 1; c > 0; --c) a.communities.push_back(random.below(1 << 30));
-        std::ranges::sort(a.communities);
-        out.sets.push_back(std::move(a));
-    }
-    return out;
-}
+using support::FullTable;
 
 constexpr TimePoint kT0{std::chrono::hours{1}};
 constexpr Asn kUs{65000};
@@ -121,7 +67,7 @@ bgp::Negotiated negotiated(std::uint32_t remote)
 using Stream = std::vector<std::uint8_t>;
 
 // The whole table as an eBGP neighbour would send it.
-Stream feed(const Table& t, std::uint32_t asn, Ipv4Address address)
+Stream feed(const FullTable& t, std::uint32_t asn, Ipv4Address address)
 {
     Stream out;
     bgp::UpdateBuilder builder(negotiated(asn), out);
@@ -141,7 +87,7 @@ Stream feed(const Table& t, std::uint32_t asn, Ipv4Address address)
     return out;
 }
 
-Stream withdrawal(const Table& t, std::uint32_t asn)
+Stream withdrawal(const FullTable& t, std::uint32_t asn)
 {
     Stream out;
     bgp::UpdateBuilder builder(negotiated(asn), out);
@@ -272,7 +218,7 @@ int main(int argc, char** argv)
     const std::size_t count = quick ? 104'000 : 1'040'000;
     const double share = quick ? 0.1 : 1.0;
     const int rounds = quick ? 3 : 7;
-    const auto table = make_table(count, quick ? 9'500 : 95'000);
+    const auto table = support::synthetic_table(Family::Ipv4, {count, quick ? 9'500U : 95'000U});
     const auto a = feed(table, 65001, {0x0a000002});
     // The second feed's paths are one hop longer, so that the first one's are the best.
     auto longer = table;
@@ -322,12 +268,12 @@ int main(int argc, char** argv)
 
             // One-prefix changes: announced with another set, one UPDATE each, all the way out.
             Stream single;
-            Random random{7};
+            support::Random random{7};
             const auto n = negotiated(65002);
             const int changes = quick ? 20'000 : 200'000;
             for (int i = 0; i < changes; ++i) {
-                const auto p = random.below(static_cast<std::uint32_t>(count));
-                auto attributes = table.sets[random.below(static_cast<std::uint32_t>(table.sets.size()))];
+                const auto p = random.below(count);
+                auto attributes = table.sets[random.below(table.sets.size())];
                 attributes.as_path.prepend(Asn{65002});
                 attributes.next_hop = Ipv4Address{0x0a000003};
                 const auto encoded = bgp::encode_attributes(attributes, n);

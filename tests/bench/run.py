@@ -3,8 +3,8 @@
 
     run.py [--quick] [--results FILE] [NAME...]
 
-A benchmark prints a JSON object a line: case, ours, other, ratio, unit, goal. With --quick it shows that it runs and that
-both sides agree; its figures then mean nothing.
+Programs bench-* of the build, and the scripts named below, which need root. A benchmark prints a JSON object a line: case,
+ours, other, ratio, unit, goal. With --quick it shows that it runs and that both sides agree; its figures then mean nothing.
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPTS = ["full_table"]  # whole routers in network namespaces
 parser = argparse.ArgumentParser()
 parser.add_argument("--quick", action="store_true")
 parser.add_argument("--results", default=str(ROOT / "build" / "bench.json"))
@@ -23,10 +24,14 @@ args = parser.parse_args()
 
 folder = pathlib.Path(os.environ.get("CULVERT_BUILD", ROOT / "build")) / "tests"
 programs = sorted(folder.glob("bench-*"))
-programs = [p for p in programs if p.is_file() and os.access(p, os.X_OK)]
+benches = {p.name.removeprefix("bench-"): [str(p)] for p in programs if p.is_file() and os.access(p, os.X_OK)}
+benches |= {name: [sys.executable, str(ROOT / "tests" / "bench" / f"{name}.py")] for name in SCRIPTS}
 if args.names:
-    programs = [p for p in programs if p.name.removeprefix("bench-") in args.names]
-if not programs:
+    benches = {name: command for name, command in benches.items() if name in args.names}
+if os.geteuid() != 0:
+    for name in [n for n in SCRIPTS if benches.pop(n, None)]:
+        print(f"bench {name} is skipped: it needs root, to make network namespaces")
+if not benches:
     sys.exit("bench: nothing to run; build first (scripts/dev build), or no benchmark has that name")
 
 
@@ -45,11 +50,9 @@ def cell(value):
 
 rows, cases = [], []
 print(machine())
-for program in programs:
-    name = program.name.removeprefix("bench-")
-    command = [str(program)] + (["--quick"] if args.quick else [])
+for name, command in benches.items():
     began = time.time()
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command + (["--quick"] if args.quick else []), capture_output=True, text=True, timeout=600)
     ok = run.returncode == 0
     found = 0
     for line in run.stdout.splitlines():
