@@ -151,7 +151,7 @@ Octets frame(const MacAddress& to, const MacAddress& from, wire::EtherType type,
 {
     Octets out(14 + payload.size());
     *reinterpret_cast<wire::EthernetHeader*>(out.data()) = {to, from, static_cast<std::uint16_t>(type)};
-    std::memcpy(out.data() + 14, payload.data(), payload.size());
+    if (!payload.empty()) std::memcpy(out.data() + 14, payload.data(), payload.size());
     return out;
 }
 
@@ -183,7 +183,7 @@ rte_mbuf* buffer(Bytes bytes)
     CULVERT_CHECK(m != nullptr);
     auto* to = rte_pktmbuf_append(m, static_cast<std::uint16_t>(bytes.size()));
     CULVERT_CHECK(to != nullptr);
-    std::memcpy(to, bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
     return m;
 }
 
