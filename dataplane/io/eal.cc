@@ -1,6 +1,7 @@
 #include "dataplane/io/eal.h"
 
 #include "base/log.h"
+#include "base/sanitizers.h"
 #include "dataplane/io/thread.h"
 
 #include <fmt/format.h>
@@ -22,13 +23,6 @@
 #include <fstream>
 #include <mutex>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define CULVERT_LSAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CULVERT_LSAN 1
-#endif
-#endif
 #ifdef CULVERT_LSAN
 #include <sanitizer/lsan_interface.h>
 #endif

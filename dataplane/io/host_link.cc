@@ -202,6 +202,7 @@ void HostLink::steer(rte_mbuf* packet)
 {
     const std::uint64_t hash = address_hash(rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len);
     const std::size_t worker = hash % queues_.size();
+    const std::uint32_t length = packet->pkt_len;  // once queued, the packet is the worker's
     // Not IP, or no room: the sender's TCP finds out by itself.
     if (hash == 0 || rte_ring_sp_enqueue(queues_[worker].from_host, packet) != 0) {
         add(counters_->from_host_dropped, 1);
@@ -209,7 +210,7 @@ void HostLink::steer(rte_mbuf* packet)
         return;
     }
     add(counters_->from_host_packets, 1);
-    add(counters_->from_host_octets, packet->pkt_len);
+    add(counters_->from_host_octets, length);
     touched_[worker] = true;
 }
 

@@ -1,5 +1,7 @@
 #include "dataplane/io/packet_pool.h"
 
+#include "base/sanitizers.h"
+
 #include <fmt/format.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -9,13 +11,6 @@
 
 #include <algorithm>
 
-#if defined(__SANITIZE_THREAD__)
-#define CULVERT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CULVERT_TSAN 1
-#endif
-#endif
 #ifdef CULVERT_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif

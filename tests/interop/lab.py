@@ -41,14 +41,14 @@ class Failure(Exception):
     """What a test says when the router is wrong."""
 
 
-class Report(Exception):
-    """A sanitizer's report of a program that was run: nothing that waiting would cure."""
+class Final(Failure):
+    """A program that ended, or a sanitizer's report of one: nothing that waiting would cure."""
 
 
 def run(*command, check=True, timeout=60, **kw):
     result = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout * PATIENCE, **kw)
     if any(r in result.stderr for r in REPORTS):
-        raise Report(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stderr}")
+        raise Final(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stderr}")
     if check and result.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}{result.stderr}")
     return result
@@ -63,6 +63,8 @@ def wait_for(what, condition, seconds=20, every=0.1):
             last = condition()
             if last:
                 return last
+        except Final:
+            raise
         except (Failure, subprocess.SubprocessError, json.JSONDecodeError, KeyError, IndexError) as error:
             last = error
         if time.monotonic() > end:
@@ -149,7 +151,7 @@ class Router:
 
     def _answers(self):
         if not self.process.alive():
-            raise Failure(f"culvertd {self.name} ended:\n{self.process.text()[-3000:]}")
+            raise Final(f"culvertd {self.name} ended:\n{self.process.text()[-3000:]}")
         return (self.run_dir / "culvert.sock").exists() and self.cli("show version", check=False).returncode == 0
 
     def cli(self, *lines, check=True):

@@ -1,0 +1,15 @@
+#pragma once
+
+// Which sanitizers this build has: for what they must be told, never to do something else.
+#if defined(__has_feature)
+#define CULVERT_HAS_FEATURE(x) __has_feature(x)
+#else
+#define CULVERT_HAS_FEATURE(x) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || CULVERT_HAS_FEATURE(address_sanitizer)
+#define CULVERT_LSAN 1
+#endif
+#if defined(__SANITIZE_THREAD__) || CULVERT_HAS_FEATURE(thread_sanitizer)
+#define CULVERT_TSAN 1
+#endif
