@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -34,20 +35,18 @@ public:
     constexpr BigEndian(T host) noexcept { *this = host; }
     constexpr BigEndian& operator=(T host) noexcept
     {
-        for (std::size_t i = 0; i < sizeof(T); ++i)
-            raw_[i] = static_cast<std::uint8_t>(host >> (8 * (sizeof(T) - 1 - i)));
+        raw_ = std::bit_cast<Raw>(swap(host));
         return *this;
     }
-    constexpr operator T() const noexcept
-    {
-        T host = 0;
-        for (std::size_t i = 0; i < sizeof(T); ++i) host = static_cast<T>((host << 8) | raw_[i]);
-        return host;
-    }
-    friend constexpr bool operator==(BigEndian, BigEndian) = default;
+    // One load and one swap: a loop over the octets stays one at -O2.
+    constexpr operator T() const noexcept { return swap(std::bit_cast<T>(raw_)); }
+    friend constexpr bool operator==(BigEndian a, BigEndian b) noexcept { return T{a} == T{b}; }
 
 private:
-    std::uint8_t raw_[sizeof(T)]{};
+    using Raw = std::array<std::uint8_t, sizeof(T)>;
+    static constexpr T swap(T v) noexcept { return std::endian::native == std::endian::big ? v : byteswap(v); }
+
+    Raw raw_{};
 };
 
 using be16 = BigEndian<std::uint16_t>;

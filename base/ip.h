@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -54,6 +55,13 @@ struct Ipv6Address {
         one.octets[15] = 1;
         return *this == one;
     }
+    // Two words: a comparison of the octets is a call of memcmp.
+    friend constexpr bool operator==(const Ipv6Address& a, const Ipv6Address& b) noexcept
+    {
+        using Words = std::array<std::uint64_t, 2>;
+        const auto x = std::bit_cast<Words>(a.octets), y = std::bit_cast<Words>(b.octets);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
     friend constexpr auto operator<=>(const Ipv6Address&, const Ipv6Address&) = default;
 
 private:
@@ -76,7 +84,8 @@ struct IpAddress {
     constexpr IpAddress() = default;
     constexpr IpAddress(Ipv4Address a) noexcept : family(Family::Ipv4)
     {
-        for (std::size_t i = 0; i < 4; ++i) bits.octets[i] = static_cast<std::uint8_t>(a.value >> (24 - 8 * i));
+        const auto raw = std::bit_cast<std::array<std::uint8_t, 4>>(be32{a.value});
+        for (std::size_t i = 0; i < 4; ++i) bits.octets[i] = raw[i];
     }
     constexpr IpAddress(const Ipv6Address& a) noexcept : family(Family::Ipv6), bits(a) {}
 
@@ -87,9 +96,8 @@ struct IpAddress {
     constexpr bool is_v6() const noexcept { return family == Family::Ipv6; }
     constexpr Ipv4Address v4() const noexcept
     {
-        std::uint32_t v = 0;
-        for (std::size_t i = 0; i < 4; ++i) v = (v << 8) | bits.octets[i];
-        return {v};
+        const auto& o = bits.octets;
+        return {std::bit_cast<be32>(std::array{o[0], o[1], o[2], o[3]})};
     }
     constexpr const Ipv6Address& v6() const noexcept { return bits; }
     constexpr bool is_unspecified() const noexcept { return bits.is_unspecified(); }
@@ -138,7 +146,16 @@ struct MacAddress {
     static std::optional<MacAddress> parse(std::string_view text);
     std::string to_string() const;
     constexpr bool is_zero() const noexcept { return *this == MacAddress{}; }
+    friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) noexcept { return a.word() == b.word(); }
     friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
+
+private:
+    constexpr std::uint64_t word() const noexcept
+    {
+        const auto& o = octets;
+        return std::bit_cast<std::uint32_t>(std::array{o[0], o[1], o[2], o[3]}) |
+               std::uint64_t{std::bit_cast<std::uint16_t>(std::array{o[4], o[5]})} << 32;
+    }
 };
 
 // An address and a UDP or TCP port.

@@ -24,35 +24,20 @@ std::uint32_t rehash(std::uint32_t h) noexcept
 
 }  // namespace
 
-// One allocation: the header, the members' next hops, their weights, the buckets.
-struct GroupTable::Group {
-    GroupId backup;
-    std::uint32_t mask;  // buckets - 1
-    std::uint32_t count;
-
-    static std::size_t octets(std::size_t members, std::size_t buckets) noexcept
-    {
-        return sizeof(Group) + members * (sizeof(NexthopId) + sizeof(std::uint16_t)) + buckets;
+GroupTable::Group* GroupTable::Group::make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets,
+                                           GroupId backup)
+{
+    auto* g = new (::operator new(octets(members.size(), buckets.size()))) Group;
+    g->backup = backup;
+    g->mask = static_cast<std::uint32_t>(buckets.size() - 1);
+    g->count = static_cast<std::uint32_t>(members.size());
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const_cast<NexthopId*>(g->nexthops())[i] = members[i].nexthop;
+        const_cast<std::uint16_t*>(g->weights())[i] = members[i].weight;
     }
-    static Group* make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets, GroupId backup)
-    {
-        auto* g = new (::operator new(octets(members.size(), buckets.size()))) Group;
-        g->backup = backup;
-        g->mask = static_cast<std::uint32_t>(buckets.size() - 1);
-        g->count = static_cast<std::uint32_t>(members.size());
-        for (std::size_t i = 0; i < members.size(); ++i) {
-            const_cast<NexthopId*>(g->nexthops())[i] = members[i].nexthop;
-            const_cast<std::uint16_t*>(g->weights())[i] = members[i].weight;
-        }
-        std::memcpy(const_cast<std::uint8_t*>(g->buckets()), buckets.data(), buckets.size());
-        return g;
-    }
-
-    std::size_t octets() const noexcept { return octets(count, std::size_t{mask} + 1); }
-    const NexthopId* nexthops() const noexcept { return reinterpret_cast<const NexthopId*>(this + 1); }
-    const std::uint16_t* weights() const noexcept { return reinterpret_cast<const std::uint16_t*>(nexthops() + count); }
-    const std::uint8_t* buckets() const noexcept { return reinterpret_cast<const std::uint8_t*>(weights() + count); }
-};
+    std::memcpy(const_cast<std::uint8_t*>(g->buckets()), buckets.data(), buckets.size());
+    return g;
+}
 
 GroupTable::~GroupTable()
 {
@@ -61,7 +46,7 @@ GroupTable::~GroupTable()
     }
 }
 
-Path GroupTable::pick(GroupId id, std::uint32_t flow_hash) const noexcept
+Path GroupTable::search(GroupId id, std::uint32_t flow_hash) const noexcept
 {
     auto budget = kBudget;
     return pick(id, flow_hash, 0, budget);
@@ -87,9 +72,7 @@ Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& 
     for (unsigned backups = 0; backups <= kMaxBackups && id != kNoGroup && index(id) < kMaxGroups; ++backups) {
         const auto* g = groups_[index(id)].load(std::memory_order_acquire);
         if (!g) return first;
-        const auto bucket = [g](std::uint32_t h) { return g->nexthops()[g->buckets()[h & g->mask]]; };
-
-        auto path = take(bucket(hash), hash, depth, budget);
+        auto path = take(g->of(hash), hash, depth, budget);
         if (path) [[likely]]
             return path;
         if (backups == 0) first = path.miss == Path::Miss::Gone ? Path{.miss = Path::Miss::Down} : path;
@@ -99,7 +82,7 @@ Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& 
             auto h = hash;
             for (unsigned i = 0; i < kRehashes; ++i) {
                 h = rehash(h + 0x9e3779b9u);
-                path = take(bucket(h), hash, depth, budget);
+                path = take(g->of(h), hash, depth, budget);
                 if (path) return path;
             }
             for (std::uint32_t i = 0; i < g->count; ++i) {

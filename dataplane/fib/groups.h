@@ -55,7 +55,18 @@ public:
     }
     // The live next hop of a flow. If its bucket's member is down, another live member is taken, always the same one
     // for the same flow and state; if all are, the backup group; inner groups (`via`) before outer backups.
-    Path pick(GroupId id, std::uint32_t flow_hash) const noexcept;
+    Path pick(GroupId id, std::uint32_t flow_hash) const noexcept
+    {
+        // Nearly always the bucket's own member is live and final.
+        if (index(id) < kMaxGroups) [[likely]] {
+            if (const auto* g = groups_[index(id)].load(std::memory_order_acquire)) [[likely]] {
+                const auto* n = nexthops_.live(g->of(flow_hash));
+                if (n && n->kind != NexthopKind::Via) [[likely]]
+                    return {.nexthop = n, .miss = Path::Miss::None};
+            }
+        }
+        return search(id, flow_hash);
+    }
 
     // ---- the writer
     // 1..kMaxMembers members, each named once, weights >= 1. False: id or members out of range.
@@ -68,8 +79,33 @@ public:
     std::size_t bytes() const noexcept { return bytes_; }
 
 private:
-    struct Group;
+    // One allocation: the header, the members' next hops, their weights, the buckets.
+    struct Group {
+        GroupId backup;
+        std::uint32_t mask;  // buckets - 1
+        std::uint32_t count;
 
+        static std::size_t octets(std::size_t members, std::size_t buckets) noexcept
+        {
+            return sizeof(Group) + members * (sizeof(NexthopId) + sizeof(std::uint16_t)) + buckets;
+        }
+        static Group* make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets, GroupId backup);
+
+        std::size_t octets() const noexcept { return octets(count, std::size_t{mask} + 1); }
+        const NexthopId* nexthops() const noexcept { return reinterpret_cast<const NexthopId*>(this + 1); }
+        const std::uint16_t* weights() const noexcept
+        {
+            return reinterpret_cast<const std::uint16_t*>(nexthops() + count);
+        }
+        const std::uint8_t* buckets() const noexcept
+        {
+            return reinterpret_cast<const std::uint8_t*>(weights() + count);
+        }
+        NexthopId of(std::uint32_t hash) const noexcept { return nexthops()[buckets()[hash & mask]]; }
+    };
+
+    // The whole of pick().
+    Path search(GroupId id, std::uint32_t flow_hash) const noexcept;
     Path pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
     Path take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
     void retire(const Group* g);

@@ -13,7 +13,7 @@
 namespace culvert::node {
 
 inline constexpr std::size_t kBurstMax = 64;
-inline constexpr std::size_t kPrefetchAhead = 4;
+inline constexpr std::size_t kPrefetchAhead = 8;
 
 // Up to kBurstMax packets that are at the same stage.
 class Burst {
@@ -36,6 +36,12 @@ public:
             rte_prefetch0(packets_[i] + 1);
             rte_prefetch0(rte_pktmbuf_mtod(packets_[i], const void*));
         }
+    }
+
+    // What prefetch() itself reads.
+    void prefetch_mbuf(std::size_t i) const noexcept
+    {
+        if (i < size_) rte_prefetch0(packets_[i]);
     }
 
 private:

@@ -96,8 +96,10 @@ void classify_one(Context& ctx, Input& input, rte_mbuf* m) noexcept
 void classify(Context& ctx, Burst& burst, PortId port) noexcept
 {
     Input input{ctx, port};
+    for (std::size_t i = 0; i < 2 * kPrefetchAhead; ++i) burst.prefetch_mbuf(i);
     for (std::size_t i = 0; i < kPrefetchAhead; ++i) burst.prefetch(i);
     for (std::size_t i = 0; i < burst.size(); ++i) {
+        burst.prefetch_mbuf(i + 2 * kPrefetchAhead);
         burst.prefetch(i + kPrefetchAhead);
         classify_one(ctx, input, burst[i]);
     }

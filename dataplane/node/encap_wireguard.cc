@@ -1,7 +1,9 @@
 #include "dataplane/node/ecn.h"
+#include "dataplane/node/interface_cache.h"
 #include "dataplane/node/outer.h"
 #include "dataplane/node/room.h"
 #include "dataplane/node/stages.h"
+#include "dataplane/wire/ethernet.h"
 #include "dataplane/wire/transport.h"
 
 #include <array>
@@ -11,56 +13,11 @@ namespace culvert::node {
 
 namespace {
 
-constexpr std::uint8_t kOuterTtl = 64;
 constexpr std::size_t kFront = wg::kDataHeader + sizeof(wire::UdpHeader) + sizeof(wire::Ipv6Header) + 18;
+// Where the frame will begin, mostly: what is written there shall be near.
+constexpr std::size_t kFrameHeaders =
+    wg::kDataHeader + sizeof(wire::UdpHeader) + sizeof(wire::Ipv4Header) + sizeof(wire::EthernetHeader);
 constexpr std::size_t kBack = wg::kMaxPadding + wg::kDataTrailer;
-
-// UDP and IP in front of the sealed message, and on to the lookup in the tunnel's outer VRF.
-void put_outer(Context& ctx, rte_mbuf* m, const wg::SealJob& job, const fib::Wireguard& tunnel,
-               std::uint8_t ecn_bits) noexcept
-{
-    auto& meta = metadata(m);
-    // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
-    rte_pktmbuf_prepend(m, wg::kDataHeader + sizeof(wire::UdpHeader));
-    rte_pktmbuf_append(m, static_cast<std::uint16_t>(job.sealed_length - (m->data_len - sizeof(wire::UdpHeader))));
-    const auto udp_length = static_cast<std::uint16_t>(sizeof(wire::UdpHeader) + job.sealed_length);
-    header_at<wire::UdpHeader>(m, 0) = {tunnel.listen_port, job.to.port, udp_length, {}};
-
-    meta.flags &= static_cast<std::uint8_t>(Flag::Control) | static_cast<std::uint8_t>(Flag::Traced);
-    meta.set(Flag::FromUs);
-    meta.set(Flag::Encrypted);
-    const bool own_source = !tunnel.source.is_unspecified() && tunnel.source.family == job.to.address.family;
-    if (!own_source) meta.set(Flag::NeedsSource);
-    if (job.to.address.is_v6()) {
-        rte_pktmbuf_prepend(m, sizeof(wire::Ipv6Header));
-        auto& ip = ipv6(m);
-        ip.version_class_flow = 6u << 28 | std::uint32_t{ecn_bits} << 20;
-        ip.payload_length = udp_length;
-        ip.next_header = static_cast<std::uint8_t>(wire::Protocol::Udp);
-        ip.hop_limit = kOuterTtl;
-        ip.source = own_source ? tunnel.source.v6() : Ipv6Address{};
-        ip.destination = job.to.address.v6();
-        meta.stage = Stage::Lookup6;
-    } else {
-        rte_pktmbuf_prepend(m, sizeof(wire::Ipv4Header));
-        auto& ip = ipv4(m);
-        ip.version_ihl = 0x45;
-        ip.tos = ecn_bits;
-        ip.total_length = m->data_len;
-        ip.id = static_cast<std::uint16_t>(ctx.next_fragment_id++);
-        ip.fragment = 0;  // a router on the way may cut it: the inner sender doesn't know this path
-        ip.ttl = kOuterTtl;
-        ip.protocol = static_cast<std::uint8_t>(wire::Protocol::Udp);
-        ip.checksum = {};
-        ip.source = own_source ? tunnel.source.v4().value : 0;
-        ip.destination = job.to.address.v4().value;
-        meta.stage = Stage::Lookup4;
-    }
-    if (own_source) checksum_outer(m);
-    meta.length = m->data_len;
-    meta.vrf = tunnel.outer_vrf;
-    meta.link_header = 0;
-}
 
 // The peer has no key that may send. An empty packet is not worth waiting for.
 void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
@@ -75,6 +32,56 @@ void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
     if (taken) ctx.counters.verdict(Verdict::HoldHandshake);
 }
 
+// Packets of one peer come in runs: what is the same for all of a run is looked up, and counted, once.
+class Run {
+public:
+    explicit Run(Context& ctx) noexcept : ctx_(ctx) {}
+    ~Run() { count(); }
+
+    // Of the packet's tunnel and peer from here on.
+    void enter(InterfaceId tunnel, const wg::SealJob& job) noexcept
+    {
+        if (tunnel == tunnel_ && job.peer == peer_) [[likely]]
+            return;
+        count();
+        tunnel_ = tunnel;
+        peer_ = job.peer;
+        const auto* w = ctx_.tables.wireguard(tunnel);
+        known_ = w != nullptr;
+        if (known_) headers_ = {*w, job.to};
+    }
+    void send(rte_mbuf* m, const wg::SealJob& job, std::uint8_t ecn_bits) noexcept
+    {
+        auto& meta = metadata(m);
+        if (!known_) return meta.end(Verdict::DropInterfaceDown);
+        ++meta.encapsulations;
+        packets_ += job.length != 0;
+        octets_ += job.length;
+        // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
+        rte_pktmbuf_append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
+        rte_pktmbuf_prepend(m, wg::kDataHeader);
+        headers_.put(m, static_cast<std::uint16_t>(ctx_.next_fragment_id++), ecn_bits);
+    }
+
+private:
+    void count() noexcept
+    {
+        if (packets_ == 0) return;
+        auto& c = ctx_.counters.interface(tunnel_);
+        c.tx_packets.add(packets_);
+        c.tx_octets.add(octets_);
+        packets_ = octets_ = 0;
+    }
+
+    Context& ctx_;
+    InterfaceId tunnel_{kNoInterface};
+    PeerId peer_{kNoPeer};
+    bool known_ = false;
+    OuterHeaders headers_;
+    std::uint64_t packets_ = 0;
+    std::uint64_t octets_ = 0;
+};
+
 }  // namespace
 
 void encap_wireguard(Context& ctx, Burst& burst) noexcept
@@ -83,11 +90,11 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
     std::array<std::uint8_t, kBurstMax> ecn_bits;
     std::array<rte_mbuf*, kBurstMax> packets;
     std::size_t n = 0;
+    InterfaceCache tunnels{ctx.tables};
     for (std::size_t i = 0; i < burst.size(); ++i) {
         rte_mbuf* m = burst[i];
         auto& meta = burst.meta(i);
-        const auto owner = ctx.owner_of(meta.peer);
-        if (owner != ctx.self) {
+        if (const auto owner = ctx.owner_of(meta.peer); owner != ctx.self) {
             meta.owner = owner;
             meta.after = Stage::Encap;
             meta.end(Verdict::HandedOver);
@@ -101,43 +108,40 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
             meta.end(Verdict::DropNoBuffer);
             continue;
         }
-        const auto* tunnel = ctx.tables.interface(meta.output);
-        jobs[n] = {};
-        jobs[n].peer = meta.peer;
-        jobs[n].data = rte_pktmbuf_mtod(m, std::uint8_t*);
-        jobs[n].length = m->data_len;
-        jobs[n].mtu = tunnel != nullptr ? tunnel->mtu : 0;
+        const auto* tunnel = tunnels.find(meta.output);
+        jobs[n] = {.peer = meta.peer,
+                   .data = rte_pktmbuf_mtod(m, std::uint8_t*),
+                   .length = m->data_len,
+                   .mtu = tunnel != nullptr ? tunnel->mtu : std::uint16_t{0}};
+        rte_prefetch0(jobs[n].data - kFrameHeaders);
         ecn_bits[n] = m->data_len != 0 ? outer_ecn(ecn(m)) : kEcnNotCapable;
         packets[n++] = m;
     }
 
     ctx.peers.seal(std::span{jobs}.first(n), ctx.now);
 
+    bool held = false;
+    Run run{ctx};
     for (std::size_t i = 0; i < n; ++i) {
+        // The cipher has had the caches for itself.
+        if (i + kPrefetchAhead < n) {
+            rte_prefetch0(packets[i + kPrefetchAhead]);
+            rte_prefetch0(&metadata(packets[i + kPrefetchAhead]));
+            rte_prefetch0(jobs[i + kPrefetchAhead].data - kFrameHeaders);
+        }
         rte_mbuf* m = packets[i];
         auto& meta = metadata(m);
-        if (jobs[i].verdict == Verdict::HoldHandshake) {
+        if (jobs[i].verdict == Verdict::Forward) [[likely]] {
+            run.enter(meta.output, jobs[i]);
+            run.send(m, jobs[i], ecn_bits[i]);
+        } else if (jobs[i].verdict == Verdict::HoldHandshake) {
             hold_for_handshake(ctx, m);
-            continue;
-        }
-        if (jobs[i].verdict != Verdict::Forward) {
+            held = true;
+        } else {
             meta.end(jobs[i].verdict);
-            continue;
         }
-        const auto* tunnel = ctx.tables.wireguard(meta.output);
-        if (tunnel == nullptr) {
-            meta.end(Verdict::DropInterfaceDown);
-            continue;
-        }
-        ++meta.encapsulations;
-        if (jobs[i].length != 0) {
-            auto& count = ctx.counters.interface(meta.output);
-            count.tx_packets.add(1);
-            count.tx_octets.add(jobs[i].length);
-        }
-        put_outer(ctx, m, jobs[i], *tunnel, ecn_bits[i]);
     }
-    remove_held(burst);
+    if (held) remove_held(burst);
 }
 
 }  // namespace culvert::node

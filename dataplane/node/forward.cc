@@ -1,9 +1,13 @@
+#include "dataplane/node/interface_cache.h"
+#include "dataplane/node/match.h"
 #include "dataplane/node/mss.h"
 #include "dataplane/node/outer.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/payload.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace culvert::node {
 
@@ -17,10 +21,9 @@ struct Ip4 {
     // RFC 791: cut unless the sender forbids it.
     static bool may_cut(rte_mbuf* m, const Metadata&) noexcept { return !ipv4(m).dont_fragment(); }
     static IpAddress destination(rte_mbuf* m) noexcept { return Ipv4Address{ipv4(m).destination}; }
-    static PeerId peer(const fib::Tables& t, InterfaceId tunnel, rte_mbuf* m) noexcept
-    {
-        return t.allowed_peer(tunnel, std::uint32_t{ipv4(m).destination});
-    }
+    using Key = std::uint32_t;
+    static Key key(rte_mbuf* m) noexcept { return ipv4(m).destination; }
+    static const fib::Lpm4& allowed(const fib::Wireguard& w) noexcept { return *w.allowed4; }
     static wire::Payload payload(rte_mbuf* m) noexcept { return wire::find_payload4(data(m)); }
     static std::uint16_t mss(const fib::Interface& i) noexcept { return i.mss4; }
 };
@@ -31,10 +34,9 @@ struct Ip6 {
     // RFC 8200 5: only the sender cuts, and of a tunnel's outer packet that's us.
     static bool may_cut(rte_mbuf*, const Metadata& meta) noexcept { return meta.has(Flag::Encrypted); }
     static IpAddress destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
-    static PeerId peer(const fib::Tables& t, InterfaceId tunnel, rte_mbuf* m) noexcept
-    {
-        return t.allowed_peer(tunnel, ipv6(m).destination);
-    }
+    using Key = Ipv6Address;
+    static Key key(rte_mbuf* m) noexcept { return ipv6(m).destination; }
+    static const fib::Lpm6& allowed(const fib::Wireguard& w) noexcept { return *w.allowed6; }
     static wire::Payload payload(rte_mbuf* m) noexcept { return wire::find_payload6(data(m)); }
     static std::uint16_t mss(const fib::Interface& i) noexcept { return i.mss6; }
 };
@@ -70,25 +72,6 @@ void hold_for_neighbor(Context& ctx, rte_mbuf* m, Stage lookup_again, const IpAd
     if (held.taken) ctx.counters.verdict(Verdict::HoldNeighbor);
 }
 
-// Interfaces of a burst repeat.
-class InterfaceCache {
-public:
-    explicit InterfaceCache(const fib::Tables& tables) noexcept : tables_(tables) {}
-    const fib::Interface* find(InterfaceId id) noexcept
-    {
-        if (id != id_) {
-            id_ = id;
-            interface_ = id == kNoInterface ? nullptr : tables_.interface(id);
-        }
-        return interface_;
-    }
-
-private:
-    const fib::Tables& tables_;
-    InterfaceId id_{kNoInterface};
-    const fib::Interface* interface_ = nullptr;
-};
-
 template <class Ip>
 void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCache& outputs,
                  Stage lookup_again) noexcept
@@ -118,7 +101,6 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
             next = Stage::Encap;
             break;
         default:  // WireguardLookup; lookup sends no other kind here
-            meta.peer = Ip::peer(ctx.tables, n.interface, m);
             if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
             next = Stage::Encap;
             break;
@@ -141,12 +123,39 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
     }
 }
 
+// Cryptokey routing: the peers of packets [first, end), whose next hop is the same WireGuard interface.
+template <class Ip>
+void find_peers(Context& ctx, Burst& burst, std::size_t first, std::size_t end) noexcept
+{
+    std::array<typename Ip::Key, kBurstMax> destinations;
+    std::array<fib::Leaf, kBurstMax> leaves;
+    for (auto i = first; i < end; ++i) destinations[i - first] = Ip::key(burst[i]);
+    if (const auto* w = ctx.tables.wireguard(burst.meta(first).path->interface))
+        match(Ip::allowed(*w), std::span<const typename Ip::Key>{destinations}.first(end - first), leaves);
+    for (auto i = first; i < end; ++i) burst.meta(i).peer = leaves[i - first].peer();
+}
+
+template <class Ip>
+void find_peers(Context& ctx, Burst& burst) noexcept
+{
+    for (std::size_t at = 0; at < burst.size();) {
+        const auto* n = burst.meta(at).path;
+        auto end = at + 1;
+        while (end < burst.size() && burst.meta(end).path == n) ++end;
+        if (n->kind == NexthopKind::WireguardLookup) find_peers<Ip>(ctx, burst, at, end);
+        at = end;
+    }
+}
+
 template <class Ip>
 void forward(Context& ctx, Burst& burst, Stage lookup_again) noexcept
 {
     InterfaceCache inputs{ctx.tables}, outputs{ctx.tables};
+    find_peers<Ip>(ctx, burst);
+    const auto held = ctx.holds.packets();
     for (std::size_t i = 0; i < burst.size(); ++i) forward_one<Ip>(ctx, burst[i], inputs, outputs, lookup_again);
-    remove_held(burst);
+    if (ctx.holds.packets() != held) [[unlikely]]
+        remove_held(burst);
 }
 
 }  // namespace

@@ -63,7 +63,6 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
 void ip4_input(Context&, Burst& burst) noexcept
 {
     for (std::size_t i = 0; i < burst.size(); ++i) {
-        burst.prefetch(i + kPrefetchAhead);
         auto& meta = burst.meta(i);
         const auto v = input(burst[i], meta);
         meta.verdict = v;

@@ -1,4 +1,5 @@
 #include "dataplane/node/flow_hash.h"
+#include "dataplane/node/match.h"
 #include "dataplane/node/stages.h"
 
 #include <array>
@@ -31,38 +32,16 @@ struct Ip6 {
     static const fib::Lpm6& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm6; }
 };
 
-// Packets of one flow come in runs: its path is chosen once for a run.
-class Picker {
-public:
-    explicit Picker(const fib::Tables& tables) noexcept : tables_(tables) {}
-
-    const fib::Path& pick(Leaf leaf, std::uint32_t flow_hash) noexcept
-    {
-        if (leaf != leaf_ || flow_hash != flow_hash_) {
-            leaf_ = leaf;
-            flow_hash_ = flow_hash;
-            path_ = tables_.pick(leaf.group(), flow_hash);
-        }
-        return path_;
-    }
-
-private:
-    const fib::Tables& tables_;
-    Leaf leaf_{};  // none: pick() is asked for found leaves only
-    std::uint32_t flow_hash_ = 0;
-    fib::Path path_{};
-};
-
 // Where the flow's next hop sends it. A tunnel's own packet that fails has no one to be told.
 template <class Ip>
-void route(Picker& picker, Leaf leaf, Metadata& meta) noexcept
+void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
 {
     const bool tunnel = meta.has(Flag::Encrypted);
     if (!leaf.found()) {
         if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
         return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kNoRouteCode);
     }
-    const auto& path = picker.pick(leaf, meta.flow_hash);
+    const auto path = tables.pick(leaf.group(), meta.flow_hash);
     if (!path) [[unlikely]] {
         if (path.miss == fib::Path::Miss::TooDeep) return meta.end(Verdict::DropNestedTooDeep);
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
@@ -107,14 +86,13 @@ void lookup(Context& ctx, Burst& burst) noexcept
 
     if (one_vrf) [[likely]] {
         if (const auto* vrf = ctx.tables.vrf(vrf_id))
-            Ip::lpm(*vrf).lookup(std::span{destinations}.first(burst.size()), leaves);
+            match(Ip::lpm(*vrf), std::span<const typename Ip::Key>{destinations}.first(burst.size()), leaves);
     } else {
         for (std::size_t i = 0; i < burst.size(); ++i)
             if (const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf)) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
     }
 
-    Picker picker{ctx.tables};
-    for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(picker, leaves[i], burst.meta(i));
+    for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx.tables, leaves[i], burst.meta(i));
 }
 
 }  // namespace

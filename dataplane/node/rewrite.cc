@@ -48,7 +48,9 @@ void rewrite(Context& ctx, Burst& burst) noexcept
         octets += meta.length;
         rte_pktmbuf_prepend(m, static_cast<std::uint16_t>(header));
         auto& frame = header_at<wire::EthernetHeader>(m, 0);
-        frame = {n.destination_mac, n.source_mac, type};
+        frame.destination = n.destination_mac;
+        frame.source = n.source_mac;
+        frame.ether_type = type;
         if (n.vlan != 0) put_vlan(m, frame, n.vlan);
         meta.port = n.port;
         meta.stage = Stage::Transmit;

@@ -5,10 +5,8 @@
 
 namespace culvert::node {
 
-bool make_room(rte_mbuf* m, std::size_t front, std::size_t back) noexcept
+bool move_for_room(rte_mbuf* m, std::size_t front, std::size_t back) noexcept
 {
-    if (m->data_off >= front && rte_pktmbuf_tailroom(m) >= back) [[likely]]
-        return true;
     if (front + m->data_len + back > m->buf_len) return false;
     auto* to = static_cast<char*>(m->buf_addr) + front;
     std::memmove(to, rte_pktmbuf_mtod(m, char*), m->data_len);

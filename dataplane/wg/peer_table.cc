@@ -87,18 +87,25 @@ void put_if_zero(std::atomic<std::int64_t>& field, std::int64_t value) noexcept
     if (field.load(std::memory_order_relaxed) == 0) put(field, value);
 }
 
-void note_sent(api::PeerActivity& activity, bool data, std::uint32_t octets, std::uint64_t counter,
-               std::int64_t now) noexcept
+// What a run of packets to one peer was.
+struct Sent {
+    std::uint64_t packets = 0;
+    std::uint64_t octets = 0;
+    bool data = false;
+    std::uint64_t counter = 0;  // of the packet after them
+};
+
+void note_sent(api::PeerActivity& activity, const Sent& sent, std::int64_t now) noexcept
 {
     put(activity.last_any_sent, now);
     put(activity.first_data_received_unanswered, std::int64_t{0});
-    if (data) {
+    if (sent.data) {
         put(activity.last_data_sent, now);
         put_if_zero(activity.first_data_sent_unanswered, now);
     }
-    put(activity.sending_counter, counter);
-    add(activity.sent_packets, std::uint64_t{1});
-    add(activity.sent_octets, std::uint64_t{octets});
+    put(activity.sending_counter, sent.counter);
+    add(activity.sent_packets, sent.packets);
+    add(activity.sent_octets, sent.octets);
 }
 
 void note_received(api::PeerActivity& activity, bool data, std::uint32_t octets, std::int64_t now) noexcept
@@ -294,8 +301,15 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
     std::array<std::uint64_t, kChunk> counters;
     std::size_t count = 0;
 
+    PeerId id{kNoPeer};
+    Peer* peer = nullptr;
+    bool usable = false;
     for (SealJob& job : jobs) {
-        Peer* const peer = find(job.peer);
+        if (job.peer != id) {
+            id = job.peer;
+            peer = find(id);
+            usable = can_send(id, now);
+        }
         if (peer == nullptr) {
             job.verdict = Verdict::DropWireguardNoPeer;
             continue;
@@ -304,14 +318,14 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
             job.verdict = Verdict::DropWireguardNoEndpoint;
             continue;
         }
-        if (!can_send(job.peer, now)) {
-            want_handshake(job.peer, *peer, now);
+        if (!usable || peer->current->send_counter >= kRejectAfterMessages) {
+            want_handshake(id, *peer, now);
             job.verdict = Verdict::HoldHandshake;
             continue;
         }
         Session& session = *peer->current;
         const std::uint32_t length = padded(job.length, job.mtu);
-        std::memset(job.data + job.length, 0, length - job.length);
+        std::memset(job.data + job.length, 0, kMaxPadding + 1);  // one store; the tag goes over what is too much
 
         std::uint8_t* const header = job.data - kDataHeader;
         store_le32(header, kTypeData);
@@ -334,9 +348,15 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
 
     aead_.seal_chacha20_poly1305(std::span{ciphers}.first(count));
 
-    for (std::size_t i = 0; i < count; ++i) {
-        const SealJob& job = *sealed[i];
-        note_sent(activity_[index(job.peer)], job.length != 0, job.sealed_length, counters[i] + 1, count_of(now));
+    for (std::size_t i = 0; i < count;) {
+        Sent sent;
+        for (id = sealed[i]->peer; i < count && sealed[i]->peer == id; ++i) {
+            ++sent.packets;
+            sent.octets += sealed[i]->sealed_length;
+            sent.data |= sealed[i]->length != 0;
+            sent.counter = counters[i] + 1;
+        }
+        note_sent(activity_[index(id)], sent, count_of(now));
     }
 }
 

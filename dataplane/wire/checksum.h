@@ -66,6 +66,15 @@ struct Checksum {
         raw[0] = static_cast<std::uint8_t>(v >> 8);
         raw[1] = static_cast<std::uint8_t>(v);
     }
+    // Words under the checksum that were zero are now those of `host`. As if computed afresh: what is summed was not
+    // zero before, so no sum is.
+    constexpr void include(std::uint32_t host) noexcept
+    {
+        std::uint32_t v = static_cast<std::uint16_t>(~this->host()) + (host >> 16) + (host & 0xffff);
+        v = (v & 0xffff) + (v >> 16);
+        v = (v & 0xffff) + (v >> 16);
+        set_host(static_cast<std::uint16_t>(~v));
+    }
     // RFC 1624, eqn 3: a 16-bit word under the checksum goes from `before` to `after` (both host order).
     constexpr void update(std::uint16_t before, std::uint16_t after) noexcept
     {

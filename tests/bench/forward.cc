@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kPackets = 512;  // in flight: headers stay in the second-level cache, as behind a NIC
 constexpr std::size_t kBurst = 64;
+constexpr std::size_t kFlows = 256;  // interleaved: no two packets in a row are of one flow, so nothing is chosen twice
 
 // Keeps what is sent, so that the same buffers are used again.
 class Sink : public dataplane::Outlet {
@@ -102,17 +103,27 @@ double best_of(const Plan& plan, F&& slice)
     return median(rounds);
 }
 
+// Makes the IPv4 frame at `to` one of flow `i`.
+void set_flow(std::uint8_t* to, std::size_t i)
+{
+    auto& ip = *reinterpret_cast<wire::Ipv4Header*>(to + sizeof(wire::EthernetHeader));
+    ip.source = static_cast<std::uint32_t>(ip.source + (i % kFlows) / 16);
+    ip.compute_checksum();
+    auto& udp = *reinterpret_cast<wire::UdpHeader*>(&ip + 1);
+    udp.source = static_cast<std::uint16_t>(udp.source + i % kFlows);
+}
+
 void forward4(const char* name, Router& r, std::span<const IpAddress> keys, const Plan& plan, double goal)
 {
     const auto model = frame(kLanMac, kHostMac, packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("10.1.0.2")}));
     Loop loop{r, 64};
     std::size_t at = 0;
     const auto cycles = best_of(plan, [&] {
-        return loop.cycles_a_packet([&](std::size_t, std::uint8_t* to) {
+        return loop.cycles_a_packet([&](std::size_t i, std::uint8_t* to) {
             std::memcpy(to, model.data(), model.size());
-            auto& h = *reinterpret_cast<wire::Ipv4Header*>(to + 14);
+            auto& h = *reinterpret_cast<wire::Ipv4Header*>(to + sizeof(wire::EthernetHeader));
             h.destination = keys[at++ % keys.size()].v4().value;
-            h.compute_checksum();
+            set_flow(to, i);
         });
     });
     const auto want = "<= " + std::to_string(static_cast<int>(goal));
@@ -124,8 +135,10 @@ void forward6(Router& r, const Plan& plan)
     const auto model = frame(kLanMac, kHostMac, packet(Udp6{.from = ip6("2001:db8:1::2"), .to = ip6("2001:db8:f::9")}));
     Loop loop{r, model.size()};
     const auto cycles = best_of(plan, [&] {
-        return loop.cycles_a_packet(
-            [&](std::size_t, std::uint8_t* to) { std::memcpy(to, model.data(), model.size()); });
+        return loop.cycles_a_packet([&](std::size_t i, std::uint8_t* to) {
+            std::memcpy(to, model.data(), model.size());
+            to[sizeof(wire::EthernetHeader) + sizeof(wire::Ipv6Header) + 1] = static_cast<std::uint8_t>(i % kFlows);
+        });
     });
     bench::report("forward ipv6, 1 route", cycles, 0, 0, "cycles a packet", "");
 }
@@ -136,7 +149,11 @@ void wireguard(Router& r, std::size_t size, const Plan& plan, const char* goal)
     const auto model =
         frame(kLanMac, kHostMac, packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("10.2.0.5"), .payload = size - 28}));
     Loop loop{r, model.size()};
-    const auto write = [&](std::size_t, std::uint8_t* to) { std::memcpy(to, model.data(), model.size()); };
+    const auto write = [&](std::size_t i, std::uint8_t* to) {
+        std::memcpy(to, model.data(), model.size());
+        to[sizeof(wire::EthernetHeader) + 19] = static_cast<std::uint8_t>(i % kFlows);  // of the destination
+        set_flow(to, i);
+    };
 
     const auto padded = std::min<std::size_t>((size + 15) / 16 * 16, 1420);
     std::vector<Octets> texts(kPackets, Octets(padded + crypto::kAeadTag));
@@ -210,7 +227,8 @@ int main(int argc, char** argv)
     pool(io::MemoryMode::Auto);
 
     Router r;
-    const std::vector<IpAddress> one{ip("198.51.100.9")};
+    std::vector<IpAddress> one;
+    for (std::uint32_t i = 0; i < kFlows; ++i) one.emplace_back(Ipv4Address{ip4("198.51.100.0").value + i});
     forward4("forward ipv4, 1 route", r, one, plan, 100);
     forward6(r, plan);
 
