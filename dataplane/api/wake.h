@@ -5,7 +5,7 @@
 
 namespace culvert::api {
 
-// Wakes a thread that sleeps on a descriptor. signal() costs one load while the other side is awake.
+// Wakes a thread that sleeps on a descriptor. signal() costs one load while the other side is awake or woken already.
 // The sleeper: arm(); look once more for work; sleep on fd(); disarm().
 class Wake {
 public:

@@ -133,14 +133,18 @@ def measure(lab, kind, family, feeds, sink, count, churn):
         second.ask("announce", "sent", 300)
         wait_for("the second feed", lambda: router.received(HOSTS[family][1]) == count, 300, every=0.5)
         got["further path"] = (settled(process) - full) * 1048576 / count
+        before = cpu(process)
         got["first change"], got["best feed dies"] = timed(lambda: first.ask("kill", "closed")["t"],
                                                            f"from {ASNS[1]} {count}")
         settled(process)
+        got["dies cpu"], before = cpu(process) - before, cpu(process)
         _, took = timed(lambda: second.ask(f"churn {churn}", "start")["t"], f"changes {churn}")
         got["churn"] = churn / took / 1000
         settled(process)
+        got["churn cpu"], before = (cpu(process) - before) / churn * 1e6, cpu(process)
         _, got["withdraw"] = timed(lambda: second.ask("withdraw", "start")["t"], "held 0")
         got["left"] = settled(process) - empty
+        got["withdraw cpu"] = cpu(process) - before
     finally:
         for peer in (second, first, sink):
             peer.ask("close", "closed")
@@ -156,8 +160,11 @@ CASES = {
     "further path": ("memory, a further path", "B", "ours <= 60"),
     "first change": ("best of 2 feeds dies, first change", "s", "ours <= 0.02"),
     "best feed dies": ("best of 2 feeds dies, all", "s", "<= 0.25"),
+    "dies cpu": ("best of 2 feeds dies, CPU", "s", None),
     "churn": ("one-prefix changes", "k/s", ">= 2"),
+    "churn cpu": ("one-prefix changes, CPU each", "us", None),
     "withdraw": ("withdraw all", "s", "<= 0.5"),
+    "withdraw cpu": ("withdraw all, CPU", "s", None),
     "left": ("memory left after that", "MiB", None),
 }
 
