@@ -9,6 +9,7 @@
 #include "dataplane/io/guardian.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -232,6 +233,10 @@ int main(int argc, char** argv)
     if (!arguments->netns.empty() && !enter_namespace(arguments->netns)) return 1;
     const int lock = lock_run_dir(arguments->run_dir);
     if (lock < 0) return 1;
+
+    // A full table that was withdrawn is given back: without these, glibc raises both thresholds to what it saw last.
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
 
     // Before any thread: they all inherit the mask, so signals come through the descriptor alone.
     sigset_t mask;
