@@ -1,12 +1,17 @@
 #pragma once
 
 #include "base/check.h"
+#include "base/sanitizers.h"
 
 #include <sys/mman.h>
 
 #include <atomic>
 #include <cstddef>
 #include <type_traits>
+
+#ifdef CULVERT_LSAN
+#include <sanitizer/lsan_interface.h>
+#endif
 
 namespace culvert::fib {
 
@@ -23,8 +28,18 @@ public:
                        -1, 0);
         CULVERT_CHECK(p != MAP_FAILED);
         data_ = static_cast<T*>(p);
+#ifdef CULVERT_LSAN
+        // It looks for pointers on the heap only; what hangs on a table is no leak.
+        __lsan_register_root_region(p, places * sizeof(T));
+#endif
     }
-    ~IdTable() { munmap(data_, places_ * sizeof(T)); }
+    ~IdTable()
+    {
+#ifdef CULVERT_LSAN
+        __lsan_unregister_root_region(data_, places_ * sizeof(T));
+#endif
+        munmap(data_, places_ * sizeof(T));
+    }
     IdTable(const IdTable&) = delete;
     IdTable& operator=(const IdTable&) = delete;
 
