@@ -67,6 +67,10 @@ struct RootSize {
 };
 constexpr RootSize kRootSizes[] = {{0, 0}, {6, 32}, {12, 2048}, {18, 65536}};
 
+// Tables with a smaller root are small: they are in the nearest cache, and most of their prefixes end before kStraight.
+constexpr unsigned kLargeRoot = 12;
+constexpr unsigned kStraight = 24;
+
 unsigned wanted_bits(unsigned now, std::size_t prefixes) noexcept
 {
     unsigned bits = 0;
@@ -158,6 +162,7 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
     const auto bits = static_cast<unsigned>(root >> 32);
     const auto* const base = base_;
     const auto* const slots = reinterpret_cast<const std::uint32_t*>(base + (root & 0xffffffff) * Arena::kUnit);
+    const auto straight = bits < kLargeRoot ? kStraight : bits + kStride;
 
     for (std::size_t first = 0; first < keys.size(); first += kChunk) {
         const auto n = std::min(kChunk, keys.size() - first);
@@ -172,11 +177,13 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
             any |= ref[i];
         }
         // One stride of all keys after the other: while one block is waited for, the others are on their way. Almost
-        // all keys need the first stride; then those that have found their leaf drop out, without a branch.
-        if (is_block(any)) {
+        // all keys need the first stride, of a small table the first few; then those that have found their leaf drop
+        // out, without a branch.
+        auto at = bits;
+        for (; is_block(any) && at < straight; at += kStride) {
             any = 0;
             for (std::size_t i = 0; i < n; ++i) {
-                ref[i] = step(base, ref[i], key[i].early_slot(bits));
+                ref[i] = step(base, ref[i], key[i].early_slot(at));
                 any |= ref[i];
             }
         }
@@ -201,7 +208,7 @@ void Trie<Key>::lookup(std::span<const Key> keys, std::span<Leaf> out) const noe
             }
             return still;
         };
-        for (unsigned at = bits + kStride; left > 0; at += kStride) {
+        for (; left > 0; at += kStride) {
             left = at <= Key::kEarly ? advance(left, [at](const Key& k) { return k.early_slot(at); })
                                      : advance(left, [at](const Key& k) { return k.slot(at); });
         }

@@ -56,6 +56,18 @@ T& header_at(rte_mbuf* m, std::size_t offset) noexcept
 }
 inline wire::Ipv4Header& ipv4(rte_mbuf* m) noexcept { return header_at<wire::Ipv4Header>(m, 0); }
 inline wire::Ipv6Header& ipv6(rte_mbuf* m) noexcept { return header_at<wire::Ipv6Header>(m, 0); }
+// At the end of a packet of one segment, which has the room or the octets. Those of rte_mbuf.h look for the last
+// segment, in the mbuf's second cache line, which nothing else here needs.
+inline void append(rte_mbuf* m, std::uint16_t octets) noexcept
+{
+    m->data_len = static_cast<std::uint16_t>(m->data_len + octets);
+    m->pkt_len += octets;
+}
+inline void trim(rte_mbuf* m, std::uint16_t octets) noexcept
+{
+    m->data_len = static_cast<std::uint16_t>(m->data_len - octets);
+    m->pkt_len -= octets;
+}
 inline MutableBytes data(rte_mbuf* m) noexcept { return {rte_pktmbuf_mtod(m, std::uint8_t*), rte_pktmbuf_data_len(m)}; }
 
 }  // namespace culvert::node

@@ -33,7 +33,7 @@ void enter(Context& ctx, rte_mbuf* m, const wg::OpenJob& job, std::uint8_t outer
 {
     auto& meta = metadata(m);
     rte_pktmbuf_adj(m, static_cast<std::uint16_t>(job.inner - rte_pktmbuf_mtod(m, std::uint8_t*)));
-    rte_pktmbuf_trim(m, static_cast<std::uint16_t>(m->data_len - job.inner_length));
+    trim(m, static_cast<std::uint16_t>(m->data_len - job.inner_length));
     meta.link_header = 0;
     meta.flags = 0;
     meta.flow_hash = 0;

@@ -58,7 +58,7 @@ public:
         packets_ += job.length != 0;
         octets_ += job.length;
         // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
-        rte_pktmbuf_append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
+        append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
         rte_pktmbuf_prepend(m, wg::kDataHeader);
         headers_.put(m, static_cast<std::uint16_t>(ctx_.next_fragment_id++), ecn_bits);
     }
@@ -91,10 +91,16 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
     std::array<rte_mbuf*, kBurstMax> packets;
     std::size_t n = 0;
     InterfaceCache tunnels{ctx.tables};
+    PeerId peer{kNoPeer};
+    auto owner = ctx.owner_of(peer);  // a division: once a run
     for (std::size_t i = 0; i < burst.size(); ++i) {
         rte_mbuf* m = burst[i];
         auto& meta = burst.meta(i);
-        if (const auto owner = ctx.owner_of(meta.peer); owner != ctx.self) {
+        if (meta.peer != peer) {
+            peer = meta.peer;
+            owner = ctx.owner_of(peer);
+        }
+        if (owner != ctx.self) {
             meta.owner = owner;
             meta.after = Stage::Encap;
             meta.end(Verdict::HandedOver);

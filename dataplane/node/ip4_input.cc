@@ -44,7 +44,7 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
     if (length < ip.header_length()) return Verdict::DropIpHeader;
     if (length > have) return Verdict::DropTruncated;
     if (!ip.sum().intact()) return Verdict::DropIpChecksum;
-    if (length != have) rte_pktmbuf_trim(m, static_cast<std::uint16_t>(have - length));  // Ethernet's padding
+    if (length != have) trim(m, static_cast<std::uint16_t>(have - length));  // Ethernet's padding
     meta.length = static_cast<std::uint16_t>(length);
 
     const std::uint32_t source = ip.source, destination = ip.destination;

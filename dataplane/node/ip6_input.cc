@@ -38,7 +38,7 @@ Verdict input(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
     if (ip.version() != 6) return Verdict::DropIpVersion;
     const std::size_t length = sizeof(Ipv6Header) + ip.payload_length;
     if (length > have) return Verdict::DropTruncated;
-    if (length != have) rte_pktmbuf_trim(m, static_cast<std::uint16_t>(have - length));
+    if (length != have) trim(m, static_cast<std::uint16_t>(have - length));
     meta.length = static_cast<std::uint16_t>(length);
 
     if (is_special(ip.source.octets[0]) || is_special(ip.destination.octets[0])) [[unlikely]] {

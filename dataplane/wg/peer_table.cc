@@ -296,7 +296,6 @@ void PeerTable::seal(std::span<SealJob> jobs, TimePoint now) noexcept
 // 3. note what was sent
 void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
 {
-    std::array<crypto::AeadJob, kChunk> ciphers;
     std::array<SealJob*, kChunk> sealed;
     std::array<std::uint64_t, kChunk> counters;
     std::size_t count = 0;
@@ -333,7 +332,7 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
         counters[count] = session.send_counter;
         store_le64(header + 8, session.send_counter++);
 
-        crypto::AeadJob& cipher = ciphers[count];
+        crypto::AeadJob& cipher = ciphers_[count];
         cipher.key = session.sending.data();
         set_nonce(cipher.nonce, header);
         cipher.length = length;
@@ -346,7 +345,7 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
         sealed[count++] = &job;
     }
 
-    aead_.seal_chacha20_poly1305(std::span{ciphers}.first(count));
+    aead_.seal_chacha20_poly1305(std::span{ciphers_}.first(count));
 
     for (std::size_t i = 0; i < count;) {
         Sent sent;
@@ -371,7 +370,6 @@ void PeerTable::open(std::span<OpenJob> jobs, TimePoint now) noexcept
 // 3. in order of arrival: move the replay window, promote keys, follow the peer, note what came
 void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
 {
-    std::array<crypto::AeadJob, kChunk> ciphers;
     std::array<OpenJob*, kChunk> opened;
     std::array<Session*, kChunk> sessions;
     std::array<std::uint64_t, kChunk> counters;
@@ -402,7 +400,7 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             job.verdict = Verdict::DropWireguardReplay;
             continue;
         }
-        crypto::AeadJob& cipher = ciphers[count];
+        crypto::AeadJob& cipher = ciphers_[count];
         cipher.key = session->receiving.data();
         set_nonce(cipher.nonce, job.data);
         cipher.length = static_cast<std::uint32_t>(job.length - kDataOverhead);
@@ -414,12 +412,12 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
         opened[count++] = &job;
     }
 
-    aead_.open_chacha20_poly1305(std::span{ciphers}.first(count));
+    aead_.open_chacha20_poly1305(std::span{ciphers_}.first(count));
 
     for (std::size_t i = 0; i < count; ++i) {
         OpenJob& job = *opened[i];
         Session& session = *sessions[i];
-        if (!ciphers[i].ok) {
+        if (!ciphers_[i].ok) {
             job.verdict = Verdict::DropWireguardAuth;
             continue;
         }
@@ -436,7 +434,7 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             peer.endpoint = job.from;
             raise(api::EndpointMoved{session.peer, job.from});
         }
-        const std::uint32_t length = ciphers[i].length;
+        const std::uint32_t length = ciphers_[i].length;
         note_received(activity_[index(session.peer)], length != 0, job.length, count_of(now));
         if (length == 0) {
             job.verdict = Verdict::KeepaliveReceived;

@@ -153,7 +153,8 @@ private:
     std::vector<Peer> peers_;  // by PeerId
     crypto::SecretPool<Session> pool_;
     SessionIndex by_index_;
-    std::vector<Session*> retired_;  // released after the burst that may still name them
+    std::array<crypto::AeadJob, kChunk> ciphers_;  // of the burst at hand; here, so that it is initialised only once
+    std::vector<Session*> retired_;                // released after the burst that may still name them
     std::vector<Ready> ready_;
     std::vector<api::WorkerEvent> events_;
     std::size_t event_count_ = 0;

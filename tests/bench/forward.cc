@@ -137,6 +137,7 @@ void forward6(Router& r, const Plan& plan)
     const auto cycles = best_of(plan, [&] {
         return loop.cycles_a_packet([&](std::size_t i, std::uint8_t* to) {
             std::memcpy(to, model.data(), model.size());
+            to[sizeof(wire::EthernetHeader) + sizeof(wire::Ipv6Header) - 1] = static_cast<std::uint8_t>(i % kFlows);
             to[sizeof(wire::EthernetHeader) + sizeof(wire::Ipv6Header) + 1] = static_cast<std::uint8_t>(i % kFlows);
         });
     });
