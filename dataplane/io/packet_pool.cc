@@ -11,10 +11,6 @@
 
 #include <algorithm>
 
-#ifdef CULVERT_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
-
 namespace culvert::io {
 namespace {
 
@@ -36,14 +32,14 @@ const rte_mempool_ops* ring_ops = nullptr;
 
 int give_back(rte_mempool* pool, void* const* objects, unsigned n)
 {
-    for (unsigned i = 0; i < n; ++i) __tsan_release(objects[i]);
+    for (unsigned i = 0; i < n; ++i) given(objects[i]);
     return ring_ops->enqueue(pool, objects, n);
 }
 
 int get(rte_mempool* pool, void** objects, unsigned n)
 {
     const int rc = ring_ops->dequeue(pool, objects, n);
-    for (unsigned i = 0; rc == 0 && i < n; ++i) __tsan_acquire(objects[i]);
+    for (unsigned i = 0; rc == 0 && i < n; ++i) taken(objects[i]);
     return rc;
 }
 
