@@ -138,9 +138,10 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
     ctx_.peers.apply(command, ctx_.now);
 
     if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
-        if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}), Verdict::DropHoldExpired);
+        if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
     } else if (const auto* release = std::get_if<api::ReleaseHeld>(&command)) {
-        auto list = ctx_.holds.release({.interface = release->interface, .address = release->address});
+        auto list =
+            ctx_.holds.release({.interface = release->interface, .address = release->address}, release->resolved);
         if (release->resolved) return resume(list);
         while (!list.empty()) {
             rte_mbuf* m = list.pop();
@@ -158,7 +159,7 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
 void Pipeline::settle() noexcept
 {
     ctx_.peers.take_ready([this](wg::Ready ready) {
-        auto list = ctx_.holds.release({.peer = ready.peer});
+        auto list = ctx_.holds.release({.peer = ready.peer}, true);
         if (list.empty()) {
             if (ready.must_send) keepalive(ready.peer);
             return;

@@ -56,10 +56,11 @@ HoldTable::Held HoldTable::hold(const HoldKey& key, rte_mbuf* m, TimePoint now) 
     return {true, ask};
 }
 
-PacketList HoldTable::release(const HoldKey& key) noexcept
+PacketList HoldTable::release(const HoldKey& key, bool answered) noexcept
 {
     const auto at = find(key);
     if (at == kNone) return {};
+    if (answered) (*slots_)[at].asked = TimePoint{};
     PacketList out = std::exchange((*slots_)[at].list, {});
     packets_ -= out.size();
     return out;

@@ -39,8 +39,9 @@ public:
     };
     // Keeps `m`, whose received_at tells when its patience ends.
     Held hold(const HoldKey& key, rte_mbuf* m, TimePoint now) noexcept;
-    // All that waits for `key`.
-    PacketList release(const HoldKey& key) noexcept;
+    // All that waits for `key`. `answered`: it is resolved, so whoever waits for it next (after it was lost again) asks
+    // at once; else the second between two questions goes on.
+    PacketList release(const HoldKey& key, bool answered) noexcept;
     bool waits(const HoldKey& key) const noexcept;
     // What has waited too long. Also forgets keys that nobody asked for lately.
     PacketList expire(TimePoint now) noexcept;

@@ -341,6 +341,20 @@ TEST_F(Forward, HoldsForAnUnresolvedAdjacencysGateway)
     EXPECT_EQ(r.sent[0].packet(), error4(r.lan().address4, host4, 3, 1, 0, in, id)) << "host unreachable";
 }
 
+TEST_F(Forward, AsksAtOnceForANeighborThatWasResolvedAndLostAgain)
+{
+    r.from_lan(packet(Udp4{.from = host4, .to = ip4("192.0.2.77")}));
+    ASSERT_EQ(r.events_of<api::NeighborMiss>().size(), 1u);
+    // Resolved, but the interface is made anew before anything was sent: nobody knows the address any more.
+    r.command(api::ReleaseHeld{kWanIf, ip("192.0.2.77"), true});
+    EXPECT_EQ(r.events_of<api::NeighborMiss>().size(), 1u) << "the released packet waits again, and asks";
+    // What failed is not asked for again within the second.
+    r.command(api::ReleaseHeld{kWanIf, ip("192.0.2.77"), false});
+    r.from_lan(packet(Udp4{.from = host4, .to = ip4("192.0.2.77")}));
+    EXPECT_EQ(r.events_of<api::NeighborMiss>().size(), 0u);
+    r.advance(6s);
+}
+
 TEST_F(Forward, HoldIsBoundedAndExpires)
 {
     for (int i = 0; i < 130; ++i) r.from_lan(packet(Udp4{.from = host4, .to = ip4("192.0.2.77")}));
