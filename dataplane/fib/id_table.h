@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/check.h"
+#include "base/sanitizers.h"
 
 #include <sys/mman.h>
 
@@ -23,8 +24,13 @@ public:
                        -1, 0);
         CULVERT_CHECK(p != MAP_FAILED);
         data_ = static_cast<T*>(p);
+        holds_pointers(data_, places_ * sizeof(T));
     }
-    ~IdTable() { munmap(data_, places_ * sizeof(T)); }
+    ~IdTable()
+    {
+        holds_no_pointers(data_, places_ * sizeof(T));
+        munmap(data_, places_ * sizeof(T));
+    }
     IdTable(const IdTable&) = delete;
     IdTable& operator=(const IdTable&) = delete;
 
