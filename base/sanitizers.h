@@ -14,9 +14,14 @@
 #define CULVERT_TSAN 1
 #endif
 
+#ifdef CULVERT_LSAN
+#include <sanitizer/lsan_interface.h>
+#endif
 #ifdef CULVERT_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
+
+#include <cstddef>
 
 namespace culvert {
 
@@ -32,6 +37,20 @@ inline void taken([[maybe_unused]] void* object) noexcept
 {
 #ifdef CULVERT_TSAN
     __tsan_acquire(object);
+#endif
+}
+
+// For mapped memory that holds pointers into the heap: the leak checker looks only where it knows of.
+inline void holds_pointers([[maybe_unused]] const void* at, [[maybe_unused]] std::size_t octets) noexcept
+{
+#ifdef CULVERT_LSAN
+    __lsan_register_root_region(at, octets);
+#endif
+}
+inline void holds_no_pointers([[maybe_unused]] const void* at, [[maybe_unused]] std::size_t octets) noexcept
+{
+#ifdef CULVERT_LSAN
+    __lsan_unregister_root_region(at, octets);
 #endif
 }
 

@@ -135,6 +135,7 @@ void Worker::main()
     queues_.clear();
     void* m;
     while (rte_ring_sc_dequeue(inbox_, &m) == 0) {
+        taken(m);
         counters_.verdict(api::Verdict::DropShutdown);
         rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
     }

@@ -23,10 +23,6 @@
 #include <fstream>
 #include <mutex>
 
-#ifdef CULVERT_LSAN
-#include <sanitizer/lsan_interface.h>
-#endif
-
 namespace culvert::io {
 namespace {
 
@@ -146,7 +142,7 @@ int init(MemoryMode mode, std::size_t octets)
 #ifdef CULVERT_LSAN
 int register_leak_root(const rte_memseg_list*, const rte_memseg* segment, std::size_t length, void*)
 {
-    __lsan_register_root_region(segment->addr, length);
+    holds_pointers(segment->addr, length);
     return 0;
 }
 #endif

@@ -11,9 +11,10 @@ def test_workers_share_ports_and_tunnels():
         # Many flows both ways: they come in by every queue, and the tunnel is one worker's.
         pings = [("h1", "10.2.0.2"), ("h2", "10.1.0.2"), ("h1", "10.1.0.1"), ("h2", "10.2.0.1")]
         with concurrent.futures.ThreadPoolExecutor(len(pings)) as pool:
-            for (host, target), good in zip(pings, pool.map(lambda p: lab.pings(*p, count=50, interval=0.01), pings)):
-                if not good:
-                    raise Failure(f"{host} to {target}: {routers[1].show('show dataplane drops')}")
+            for (host, target), ping in zip(pings, pool.map(lambda p: lab.ping(*p, count=50, interval=0.01), pings)):
+                if ping.returncode != 0:
+                    drops = {n: r.show("show dataplane drops") for n, r in routers.items()}
+                    raise Failure(f"{host} to {target}: {ping.stdout[-500:]}{drops[1]}{drops[2]}")
         lab.echo("h2", "10.2.0.2")
         result = lab.probe("h1", "10.2.0.2", 3000, 1).result()
         if result["lost"] != 0:
