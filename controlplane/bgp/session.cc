@@ -647,7 +647,8 @@ Open Session::local_open() const
     c.extended_message = config_.extended_message;
     c.hostname = config_.hostname;
     c.domain = config_.domain;
-    // No graceful restart (RFC 4724): who announces it, if only as a helper, must keep the routes of a peer that restarts.
+    // No graceful restart (RFC 4724): who announces it, if only as a helper, must keep the routes of a peer that
+    // restarts.
     return open;
 }
 

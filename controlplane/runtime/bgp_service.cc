@@ -726,8 +726,8 @@ bool BgpInstance::run(TimePoint until)
     }
     auto next = rib_->next_deadline();
     // A table that is being prepared for a neighbour gives nothing yet, and goes on when it is asked again.
-    if (next == kNever && std::any_of(neighbors_.begin(), neighbors_.end(),
-                                      [](const auto& n) { return n.second->hungry(); }))
+    if (next == kNever &&
+        std::any_of(neighbors_.begin(), neighbors_.end(), [](const auto& n) { return n.second->hungry(); }))
         next = now() + 1ms;
     deadline_.set(next);
     return more;

@@ -21,8 +21,8 @@ enum class PortKind : std::uint8_t { Kernel, Pci, Vdev };
 // What a `port ...` statement asks for.
 struct PortSpec {
     PortKind kind = PortKind::Kernel;
-    std::string device;  // a netdev's name, a PCI address, or DPDK's vdev string
-    bool force = false;  // take a netdev although it holds the machine's default route
+    std::string device;     // a netdev's name, a PCI address, or DPDK's vdev string
+    bool force = false;     // take a netdev although it holds the machine's default route
     std::uint16_t mtu = 0;  // 0: a netdev's own, 1500 of other devices
 };
 
