@@ -102,7 +102,7 @@ class Process:
 
     def run_beside(self, *command, **kw):
         """In the process's network and mount namespace: its vtysh, wg, birdc."""
-        return run("nsenter", "-t", str(self.pid), "-n", "-m", "--", *command, **kw)
+        return run("nsenter", "-t", str(self.pid), "-n", "-m", "-r", "-w", "--", *command, **kw)
 
     def kill(self, how=signal.SIGTERM, wait=10):
         if not self.alive():
