@@ -1001,7 +1001,10 @@ void Programmer::watch_path_mtu(VrfId vrf, const IpAddress& address)
 
 void Programmer::unwatch_path_mtu(VrfId vrf, const IpAddress& address) { state_->watched_mtus.erase({vrf, address}); }
 
-void Programmer::clear_down(NexthopId id, std::uint32_t epoch) { state_->push(api::ClearDown{id, epoch}); }
+void Programmer::clear_down(NexthopId id, std::uint32_t epoch)
+{
+    state_->push(api::ClearDown{api::DownKind::Nexthop, index(id), epoch});
+}
 
 std::vector<GatewayView> Programmer::gateways() const
 {

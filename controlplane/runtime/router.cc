@@ -318,8 +318,8 @@ void Router::on_worker_event(const api::WorkerEvent& event)
             core_.programmer.clear_down(item.first, item.second.epoch);
             return true;
         });
-    } else if (const auto* down = std::get_if<api::NexthopDown>(&event)) {
-        down_[down->nexthop] = *down;
+    } else if (const auto* down = std::get_if<api::WentDown>(&event)) {
+        if (down->kind == api::DownKind::Nexthop) down_[NexthopId{down->id}] = *down;
     } else {
         wireguard_.on_event(event);
     }

@@ -64,7 +64,7 @@ private:
 
     config::Model running_;    // what was typed
     config::Model effective_;  // of it, what is acted on
-    std::map<NexthopId, api::NexthopDown> down_;
+    std::map<NexthopId, api::WentDown> down_;
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
     bool committed_ = false;                                          // at least once
     bool host_links_dirty_ = true;

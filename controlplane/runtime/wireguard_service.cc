@@ -242,7 +242,7 @@ void WireguardService::perform(Tunnel& tunnel, wireguard::Output output)
     for (const auto& command : output.commands) {
         std::visit(
             [&](const auto& c) {
-                if constexpr (requires { c.peer; }) workers_.command(core_.dataplane.owner(c.peer), command);
+                if constexpr (requires { PeerId{c.peer}; }) workers_.command(core_.dataplane.owner(c.peer), command);
             },
             command);
     }

@@ -20,7 +20,7 @@ struct DeleteVrf {
     VrfId vrf;
 };
 
-enum class InterfaceKind : std::uint8_t { Port, Loopback, Wireguard };
+enum class InterfaceKind : std::uint8_t { Port, Loopback, Wireguard, Tunnel };
 
 // An interface of the router. An interface that is not `up` neither takes nor sends packets.
 struct SetInterface {
@@ -49,6 +49,42 @@ struct SetWireguard {
     VrfId outer_vrf;
     std::uint16_t listen_port;  // of every local address of the outer VRF, or of `source`
     IpAddress source{};         // 0.0.0.0: the address of the interface that the outer packet leaves by
+};
+
+// The tunnel side of an interface of kind Tunnel.
+enum class TunnelMode : std::uint8_t {
+    Gre,            // RFC 2784, 2890, 7676
+    GreMultipoint,  // `destination` is unspecified; SetTunnelEndpoint says where a next hop is
+    Ipsec,          // a VTI: IP in ESP, RFC 4303 tunnel mode
+};
+struct SetTunnel {
+    InterfaceId interface;
+    VrfId outer_vrf;
+    TunnelMode mode;
+    std::uint8_t ttl = 0;  // of the outer packet; 0 is the inner's
+    std::uint8_t tos = 0;  // unless inherit_tos
+    bool inherit_tos : 1 = true;
+    bool checksum : 1 = false;  // GRE: sent, and asked for on the way in
+    bool sequence : 1 = false;
+    bool has_key : 1 = false;
+    bool copy_df : 1 = true;  // the inner's DF; else it is set (path MTU discovery) by the control plane's `mtu`
+    // Not usable, whatever else: the control plane found that it would run inside itself.
+    bool loops : 1 = false;
+    std::uint32_t key = 0;
+    IpAddress source{};
+    IpAddress destination{};
+    ProtectionId protection{kNoProtection};  // with one, nothing leaves and nothing is taken in clear
+};
+// Multipoint: packets whose next hop is `nexthop` go to `endpoint`.
+struct SetTunnelEndpoint {
+    InterfaceId interface;
+    IpAddress nexthop;
+    IpAddress endpoint;
+    ProtectionId protection{kNoProtection};
+};
+struct DeleteTunnelEndpoint {
+    InterfaceId interface;
+    IpAddress nexthop;
 };
 
 // A peer. Its keys come by the worker command ring, never here.
@@ -86,6 +122,7 @@ enum class NexthopKind : std::uint8_t {
     Glean,            // the destination itself is on `interface`'s link, not resolved yet: held, NeighborMiss raised
     WireguardPeer,    // `peer` of `interface`
     WireguardLookup,  // `interface`, the peer picked by allowed-ips of the destination
+    Tunnel,           // `interface` of kind Tunnel; multipoint: `gateway` picks the endpoint
     Local,            // to the host link of `vrf`
     Via,              // another group of `vrf` (recursive or leaked)
     Blackhole,        // silently dropped
@@ -99,19 +136,31 @@ struct SetNexthop {
     InterfaceId interface {
         kNoInterface
     };
-    VrfId vrf{kDefaultVrf};  // Local and Via
-    GroupId via{kNoGroup};   // Via
-    PeerId peer{kNoPeer};    // WireguardPeer
-    std::uint16_t mtu = 0;   // octets of IP packet; 0 is the interface's
-    IpAddress gateway{};     // Adjacency
-    MacAddress mac{};        // Adjacency
+    VrfId vrf{kDefaultVrf};               // Local and Via
+    GroupId via{kNoGroup};                // Via
+    PeerId peer{kNoPeer};                 // WireguardPeer
+    std::uint16_t mtu = 0;                // octets of IP packet; 0 is the interface's
+    IpAddress gateway{};                  // Adjacency; Tunnel, multipoint
+    MacAddress mac{};                     // Adjacency
+    BfdSessionId session{kNoBfdSession};  // whose word it obeys besides its own
 };
 struct DeleteNexthop {
     NexthopId id;
 };
+// What has a down word of its own: a next hop, an interface that is a tunnel, a port, a BFD session. A next hop is
+// taken only while its own word, its tunnel's or port's, and its session's (SetNexthop::session) are all clear.
+enum class DownKind : std::uint8_t { Nexthop, Interface, Port, Session };
+// A session's word exists from here on, and is clear. The worker is told of the session after this is acked.
+struct SetDownWord {
+    BfdSessionId session;
+};
+struct DeleteDownWord {
+    BfdSessionId session;
+};
 // Control has acted on the failure that it saw with `epoch`: the down word's causes may go if no later failure came.
 struct ClearDown {
-    NexthopId id;
+    DownKind kind;
+    std::uint32_t id;
     std::uint32_t epoch;
 };
 
@@ -152,5 +201,6 @@ using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteIn
                                DeleteNexthop, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
+static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);
 
 }  // namespace culvert::api

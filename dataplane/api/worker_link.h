@@ -3,6 +3,8 @@
 #include "base/ids.h"
 #include "base/ip.h"
 #include "base/time.h"
+#include "dataplane/api/bfd.h"
+#include "dataplane/api/fib_update.h"
 #include "dataplane/api/wake.h"
 
 #include <boost/lockfree/spsc_queue.hpp>
@@ -51,7 +53,8 @@ struct ReleaseHeld {
     bool resolved;
 };
 
-using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld>;
+using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
+                                   SetBfdSession, DeleteBfdSession>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------
@@ -100,16 +103,18 @@ struct LinkChanged {
     PortId port;
     bool up;
 };
-// A worker set a cause bit in a next hop's down word.
-struct NexthopDown {
-    NexthopId nexthop;
-    std::uint32_t causes;
+// A worker set a cause bit in a down word.
+struct WentDown {
+    DownKind kind;
+    std::uint32_t id;      // of the next hop, interface, port or session
+    std::uint32_t causes;  // fib::cause
     std::uint32_t epoch;
-    TimePoint at;
+    TimePoint since;  // the last sign of life: BFD's last packet's time stamp; link loss: when it was seen
+    TimePoint at;     // the flip
 };
 
 using WorkerEvent = std::variant<std::monostate, NeighborMiss, HandshakeWanted, KeysInstalled, KeysProven,
-                                 EndpointMoved, LinkChanged, NexthopDown>;
+                                 EndpointMoved, LinkChanged, WentDown, BfdChanged>;
 static_assert(std::is_trivially_copyable_v<WorkerEvent>);
 
 // ---- worker -> control: packets ------------------------------------------------------------------------------------

@@ -204,8 +204,10 @@ void FibWriter::on(const api::DeleteNexthop& u)
 
 void FibWriter::on(const api::ClearDown& u)
 {
-    if (!tables_.nexthops().find(u.id)) return refuse(Refusal::UnknownNexthop, "clear down");
-    if (!tables_.nexthops().clear_down(u.id, u.epoch)) refuse(Refusal::StaleClear, "clear down");
+    const NexthopId id{u.id};
+    if (u.kind != api::DownKind::Nexthop || !tables_.nexthops().find(id))
+        return refuse(Refusal::UnknownNexthop, "clear down");
+    if (!tables_.nexthops().clear_down(id, u.epoch)) refuse(Refusal::StaleClear, "clear down");
 }
 
 void FibWriter::on(const api::SetGroup& u)

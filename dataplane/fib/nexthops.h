@@ -63,7 +63,7 @@ public:
         const auto* n = slot.nexthop.load(std::memory_order_acquire);
         return n && slot.down.up() && n->usable ? n : nullptr;
     }
-    // Worker: packets stop taking it with this store. The epoch to be told to control (api::NexthopDown); nothing when
+    // Worker: packets stop taking it with this store. The epoch to be told to control (api::WentDown); nothing when
     // the id was deleted or reused since `generation` was read.
     std::optional<std::uint32_t> set_down(NexthopId id, std::uint32_t generation, std::uint32_t causes) const noexcept
     {

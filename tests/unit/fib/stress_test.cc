@@ -301,7 +301,8 @@ TEST(FibStress, WorkersPickOnlyWhatTheirGroupHolds)
         for (std::uint16_t i = 0; i < 3; ++i) channel.push(api::SetGroupMember{id, i, 1, nexthop(g, members[i])});
         channel.push(api::SetRoute{kDefaultVrf, IpPrefix::make(Ipv4Address{0x0a000000u | g << 16}, 16), id});
         for (const auto m : members)
-            channel.push(api::ClearDown{nexthop(g, m), tables.nexthops().down(nexthop(g, m)).epoch});
+            channel.push(api::ClearDown{api::DownKind::Nexthop, index(nexthop(g, m)),
+                                        tables.nexthops().down(nexthop(g, m)).epoch});
         wait_for(channel.commit());
         // What no group holds now goes, after the ack, as the order says; the ids come back in later rounds.
         for (std::uint64_t m = 0; m < kEach; ++m) {

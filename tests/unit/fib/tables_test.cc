@@ -238,7 +238,7 @@ TEST_F(TablesTest, NothingUnknownIsApplied)
     writer.apply(api::SetPeer{kAlice, kWg});
     writer.apply(api::SetAllowedIp{kWg, prefix("10.0.0.0/8"), kAlice});
     writer.apply(api::AddPeerSource{kAlice, prefix("10.0.0.0/8")});
-    writer.apply(api::ClearDown{kNear, 1});
+    writer.apply(api::ClearDown{api::DownKind::Nexthop, index(kNear), 1});
     writer.apply(api::SetWireguard{kWg, kDefaultVrf, 1});
     writer.apply(api::DeleteInterface{kEth});
     auto bad = ethernet(kEth, 4095);
