@@ -196,9 +196,10 @@ struct Commit {
     std::uint64_t generation;
 };
 
-using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer,
-                               DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop,
-                               DeleteNexthop, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+using FibUpdate =
+    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer, DeletePeer,
+                 SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop, DeleteNexthop, SetDownWord,
+                 DeleteDownWord, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

@@ -35,6 +35,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::StrayGroupMember: return "group member out of turn";
         case Refusal::StaleClear: return "a later failure came before the clear";
         case Refusal::NoRoom: return "no room in the table";
+        case Refusal::UnknownWord: return "unknown down word";
     }
     return "?";
 }
@@ -202,12 +203,23 @@ void FibWriter::on(const api::DeleteNexthop& u)
     if (!tables_.nexthops().erase(u.id)) refuse(Refusal::UnknownNexthop, "delete next hop");
 }
 
+void FibWriter::on(const api::SetDownWord& u)
+{
+    if (!tables_.set_down_word(u.session)) refuse(Refusal::IdOutOfRange, "set down word");
+}
+
+void FibWriter::on(const api::DeleteDownWord& u)
+{
+    if (!tables_.delete_down_word(u.session)) refuse(Refusal::UnknownWord, "delete down word");
+}
+
 void FibWriter::on(const api::ClearDown& u)
 {
-    const NexthopId id{u.id};
-    if (u.kind != api::DownKind::Nexthop || !tables_.nexthops().find(id))
-        return refuse(Refusal::UnknownNexthop, "clear down");
-    if (!tables_.nexthops().clear_down(id, u.epoch)) refuse(Refusal::StaleClear, "clear down");
+    switch (tables_.clear_down(u)) {
+        case Tables::Clear::Done: return;
+        case Tables::Clear::Unknown: return refuse(Refusal::UnknownWord, "clear down");
+        case Tables::Clear::Stale: return refuse(Refusal::StaleClear, "clear down");
+    }
 }
 
 void FibWriter::on(const api::SetGroup& u)

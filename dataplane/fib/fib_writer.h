@@ -30,8 +30,9 @@ enum class Refusal : std::uint8_t {
     StrayGroupMember,  // no SetGroup announced it, or the previous group is incomplete
     StaleClear,        // ClearDown for an epoch that a later failure has passed: not an error, counted here
     NoRoom,
+    UnknownWord,  // a down word of what does not exist
 };
-inline constexpr std::size_t kRefusals = 12;
+inline constexpr std::size_t kRefusals = 13;
 std::string_view text(Refusal r) noexcept;
 
 // The fib-writer: drains the FIB channel, edits the tables, acks a generation when every worker has passed a quiescent
@@ -97,6 +98,8 @@ private:
     void on(const api::DeletePeerSource& u);
     void on(const api::SetNexthop& u);
     void on(const api::DeleteNexthop& u);
+    void on(const api::SetDownWord& u);
+    void on(const api::DeleteDownWord& u);
     void on(const api::ClearDown& u);
     void on(const api::SetGroup& u);
     void on(const api::SetGroupMember& u);

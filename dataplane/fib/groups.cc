@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace culvert::fib {
 namespace {
@@ -12,9 +13,6 @@ namespace {
 constexpr std::size_t kBucketsPerMember = 64;  // one bucket too many or too few is then below 2 %
 constexpr unsigned kRehashes = 8;
 constexpr unsigned kMaxBackups = 4;
-// Next hops one packet may look at: bounds what groups within groups can cost when everything is down.
-constexpr unsigned kBudget = 256;
-
 std::uint32_t rehash(std::uint32_t h) noexcept
 {
     h = (h ^ (h >> 16)) * 0x7feb352du;
@@ -23,6 +21,12 @@ std::uint32_t rehash(std::uint32_t h) noexcept
 }
 
 }  // namespace
+
+struct GroupTable::Walk {
+    // Next hops it may look at: bounds what groups within groups can cost when everything is down.
+    unsigned budget = 256;
+    bool met = false;  // something that is down, which is counted once a packet
+};
 
 GroupTable::Group* GroupTable::Group::make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets,
                                            GroupId backup)
@@ -48,31 +52,34 @@ GroupTable::~GroupTable()
 
 Path GroupTable::search(GroupId id, std::uint32_t flow_hash) const noexcept
 {
-    auto budget = kBudget;
-    return pick(id, flow_hash, 0, budget);
+    Walk walk;
+    return pick(id, flow_hash, 0, walk);
 }
 
-Path GroupTable::take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept
+Path GroupTable::take(NexthopId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept
 {
-    if (budget == 0) return {.miss = Path::Miss::Down};
-    --budget;
+    if (walk.budget == 0) return {.miss = Path::Miss::Down};
+    --walk.budget;
     const auto* n = nexthops_.live(id);
-    if (!n) return {.miss = Path::Miss::Down};
+    if (!n) {
+        if (!std::exchange(walk.met, true)) nexthops_.count_met(id);
+        return {.miss = Path::Miss::Down};
+    }
     if (n->kind != NexthopKind::Via) return {.nexthop = n, .miss = Path::Miss::None};
     if (depth == kMaxVia) return {.miss = Path::Miss::TooDeep};
     // Another hash for the inner group, or a flow's place in the outer one would decide its place in the inner one.
-    auto path = pick(n->via, rehash(hash + depth + 1), depth + 1, budget);
+    auto path = pick(n->via, rehash(hash + depth + 1), depth + 1, walk);
     if (path && !path.via) path.via = n;
     return path;
 }
 
-Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept
+Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept
 {
     Path first{.miss = Path::Miss::Gone};
     for (unsigned backups = 0; backups <= kMaxBackups && id != kNoGroup && index(id) < kMaxGroups; ++backups) {
         const auto* g = groups_[index(id)].load(std::memory_order_acquire);
         if (!g) return first;
-        auto path = take(g->of(hash), hash, depth, budget);
+        auto path = take(g->of(hash), hash, depth, walk);
         if (path) [[likely]]
             return path;
         if (backups == 0) first = path.miss == Path::Miss::Gone ? Path{.miss = Path::Miss::Down} : path;
@@ -82,11 +89,11 @@ Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& 
             auto h = hash;
             for (unsigned i = 0; i < kRehashes; ++i) {
                 h = rehash(h + 0x9e3779b9u);
-                path = take(g->of(h), hash, depth, budget);
+                path = take(g->of(h), hash, depth, walk);
                 if (path) return path;
             }
             for (std::uint32_t i = 0; i < g->count; ++i) {
-                path = take(g->nexthops()[(h + i) % g->count], hash, depth, budget);
+                path = take(g->nexthops()[(h + i) % g->count], hash, depth, walk);
                 if (path) return path;
             }
         }

@@ -106,8 +106,10 @@ private:
 
     // The whole of pick().
     Path search(GroupId id, std::uint32_t flow_hash) const noexcept;
-    Path pick(GroupId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
-    Path take(NexthopId id, std::uint32_t hash, unsigned depth, unsigned& budget) const noexcept;
+    // What one packet may still do on its way through the groups.
+    struct Walk;
+    Path pick(GroupId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept;
+    Path take(NexthopId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept;
     void retire(const Group* g);
 
     const NexthopTable& nexthops_;

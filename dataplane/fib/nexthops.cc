@@ -12,7 +12,8 @@ bool leaves_by_interface(NexthopKind kind) noexcept
         case NexthopKind::Adjacency:
         case NexthopKind::Glean:
         case NexthopKind::WireguardPeer:
-        case NexthopKind::WireguardLookup: return true;
+        case NexthopKind::WireguardLookup:
+        case NexthopKind::Tunnel: return true;
         case NexthopKind::Local:
         case NexthopKind::Via:
         case NexthopKind::Blackhole:
@@ -28,7 +29,12 @@ void copy_interface(Nexthop& n, std::uint16_t own_mtu, const api::SetInterface* 
     n.port = kNoPort;
     n.vlan = 0;
     n.source_mac = {};
+    n.link = DownTable::kAlwaysUp;
     if (!interface) return;
+    if (leaves_by_interface(n.kind))
+        n.link = interface->kind == api::InterfaceKind::Port
+                     ? DownTable::place(api::DownKind::Port, index(interface->port))
+                     : DownTable::place(api::DownKind::Interface, index(interface->id));
     if (own_mtu == 0) n.mtu = interface->mtu;
     n.port = interface->port;
     n.vlan = interface->vlan;
@@ -36,6 +42,15 @@ void copy_interface(Nexthop& n, std::uint16_t own_mtu, const api::SetInterface* 
 }
 
 }  // namespace
+
+void NexthopTable::count_met(NexthopId id) const noexcept
+{
+    const auto* n = find(id);
+    if (!n) return;
+    if (!slots_[index(id)].down.up()) met_[index(id)].fetch_add(1, std::memory_order_relaxed);
+    if (!words_.up(n->link)) words_.count_met(n->link);
+    if (!words_.up(n->session)) words_.count_met(n->session);
+}
 
 NexthopTable::~NexthopTable()
 {
@@ -55,16 +70,17 @@ bool NexthopTable::set(const api::SetNexthop& update, const api::SetInterface* i
     n->resolved = update.resolved;
     n->interface = update.interface;
     n->vrf = update.vrf;
-    n->via = update.via;
-    n->peer = update.peer;
+    if (update.kind == NexthopKind::Via)
+        n->via = update.via;
+    else
+        n->peer = update.peer;
+    n->session = DownTable::place(api::DownKind::Session, index(update.session));
     n->destination_mac = update.mac;
     n->gateway = update.gateway;
     copy_interface(*n, update.mtu, interface);
     slot.own_mtu = update.mtu;
-    if (slot.nexthop.load(std::memory_order_relaxed)) {
-        n->generation = slot.down.generation();
-    } else {
-        n->generation = slot.down.begin();
+    if (!slot.nexthop.load(std::memory_order_relaxed)) {
+        slot.down.begin();
         ++size_;
     }
     publish(slot, std::move(n));

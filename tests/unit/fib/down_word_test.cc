@@ -169,7 +169,8 @@ TEST(DownWord, ThreadsAgreeInTheEnd)
     constexpr int kRounds = kTsan ? 3000 : 20000;
     Rcu rcu;
     Reclaimer reclaimer(rcu);
-    NexthopTable table(reclaimer);
+    const DownTable words;
+    NexthopTable table(reclaimer, words);
     struct Report {
         NexthopId id;
         std::uint32_t generation, epoch;
@@ -189,7 +190,7 @@ TEST(DownWord, ThreadsAgreeInTheEnd)
             std::uint32_t known[kIds + 1] = {};  // generations, as a BFD session would remember them
             for (int i = 0; i < kRounds; ++i) {
                 const NexthopId id{static_cast<std::uint32_t>(1 + random.below(kIds))};
-                if (const auto* n = table.find(id); n && random.below(4) == 0) known[index(id)] = n->generation;
+                if (table.find(id) && random.below(4) == 0) known[index(id)] = table.generation(id);
                 if (const auto epoch = table.set_down(id, known[index(id)], 1u << seed)) {
                     // This worker has not been quiescent since: neither can the id have been reused.
                     EXPECT_FALSE(table.live(id) && table.down(id).epoch == *epoch);

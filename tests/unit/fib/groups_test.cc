@@ -16,7 +16,8 @@ class GroupTest : public ::testing::Test {
 protected:
     Rcu rcu;
     Reclaimer reclaimer{rcu};
-    NexthopTable nexthops{reclaimer};
+    DownTable words;
+    NexthopTable nexthops{reclaimer, words};
     GroupTable groups{nexthops, reclaimer};
 
     GroupTest()
@@ -38,7 +39,7 @@ protected:
     }
     std::uint32_t fail(std::uint32_t id)
     {
-        return *nexthops.set_down(NexthopId{id}, nexthops.find(NexthopId{id})->generation, cause::kBfd);
+        return *nexthops.set_down(NexthopId{id}, nexthops.generation(NexthopId{id}), cause::kBfd);
     }
     std::uint32_t picked(std::uint32_t hash, GroupId group = kGroup) const
     {

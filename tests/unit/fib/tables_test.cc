@@ -87,7 +87,7 @@ TEST_F(TablesTest, NexthopsFollowTheirInterface)
 {
     writer.apply(ethernet(kEth));
     adjacency(kNear);
-    const auto generation = tables.nexthops().find(kNear)->generation;
+    const auto generation = tables.nexthops().generation(kNear);
 
     auto changed = ethernet(kEth);
     changed.mtu = 9000;
@@ -95,7 +95,7 @@ TEST_F(TablesTest, NexthopsFollowTheirInterface)
     writer.apply(changed);
     EXPECT_EQ(tables.nexthops().find(kNear)->mtu, 9000);
     EXPECT_EQ(tables.nexthops().find(kNear)->source_mac.to_string(), "02:00:00:00:00:02");
-    EXPECT_EQ(tables.nexthops().find(kNear)->generation, generation);
+    EXPECT_EQ(tables.nexthops().generation(kNear), generation);
 
     changed.up = false;
     writer.apply(changed);
@@ -352,7 +352,7 @@ TEST_F(TablesTest, ShowSaysWhatTheTablesSay)
     group(kBoth, {kNear, kFar});
     writer.apply(api::SetRoute{kDefaultVrf, prefix("10.0.0.0/8"), kBoth});
     writer.apply(api::SetRoute{kDefaultVrf, prefix("2001:db8::/32"), kBoth});
-    tables.nexthops().set_down(kFar, tables.nexthops().find(kFar)->generation, cause::kBfd);
+    tables.nexthops().set_down(kFar, tables.nexthops().generation(kFar), cause::kBfd);
 
     const auto answer = writer.lookup(kDefaultVrf, address("10.1.2.3"));
     ASSERT_TRUE(answer);
