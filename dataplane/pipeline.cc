@@ -1,5 +1,6 @@
 #include "dataplane/pipeline.h"
 
+#include "dataplane/node/bfd_speaker.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/node/udp.h"
 #include "dataplane/wire/ethernet.h"
@@ -136,6 +137,11 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
 {
     if (const auto* keys = std::get_if<api::InstallKeys>(&command)) ctx_.hints.put(keys->local_index, ctx_.self);
     ctx_.peers.apply(command, ctx_.now);
+    if (ctx_.bfd != nullptr) {
+        if (const auto* session = std::get_if<api::SetBfdSession>(&command)) ctx_.bfd->apply(*session);
+        if (const auto* session = std::get_if<api::DeleteBfdSession>(&command)) ctx_.bfd->apply(*session);
+        drain();
+    }
 
     if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
         if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
@@ -176,6 +182,15 @@ void Pipeline::settle() noexcept
         return ctx_.link.events.push(event);
     });
     if (lost != 0) ctx_.link.lost_events.fetch_add(lost, std::memory_order_relaxed);
+}
+
+bool Pipeline::speak(TimePoint now, TimePoint heard_until) noexcept
+{
+    if (ctx_.bfd == nullptr || now < ctx_.bfd->engine().next_deadline()) return false;
+    ctx_.now = now;
+    ctx_.bfd->engine().on_time(now, heard_until);
+    drain();
+    return true;
 }
 
 void Pipeline::expire() noexcept { end_all(ctx_.holds.expire(ctx_.now), Verdict::DropHoldExpired); }
@@ -243,6 +258,7 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
             case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
             case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
             case Stage::Local: node::local(ctx_, burst); break;
+            case Stage::Bfd: node::take_bfd(ctx_, burst); break;
             case Stage::Decap: node::decap_wireguard(ctx_, burst); break;
             case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
             case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
@@ -295,8 +311,9 @@ void Pipeline::transmit(Burst& burst) noexcept
 void Pipeline::finish(Burst& burst) noexcept
 {
     const auto key = [](const node::Metadata& m) {
-        return static_cast<std::uint64_t>(m.verdict) << 32 | static_cast<std::uint64_t>(index(m.vrf)) << 8 |
-               index(m.owner);
+        const std::uint64_t control = m.has(Flag::Control) ? 1 : 0;  // what is handed over goes before data
+        return control << 48 | static_cast<std::uint64_t>(m.verdict) << 32 |
+               static_cast<std::uint64_t>(index(m.vrf)) << 8 | index(m.owner);
     };
     for_each_run(burst, key, [&](std::size_t at, std::size_t n) {
         const std::span<rte_mbuf* const> run{burst.data() + at, n};

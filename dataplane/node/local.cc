@@ -1,3 +1,4 @@
+#include "dataplane/bfd/packet.h"
 #include "dataplane/node/neighbor_discovery.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/payload.h"
@@ -23,6 +24,14 @@ void wireguard(Context& ctx, Metadata& meta, InterfaceId interface, Bytes payloa
     meta.end(ctx.punt_wireguard.take(ctx.now) ? Verdict::PuntWireguard : Verdict::DropPuntLimited);
 }
 
+// RFC 5881 4, RFC 5883 5. It is small: no fragment of one is worth waiting for.
+bool is_bfd(rte_mbuf* m, const wire::Payload& payload) noexcept
+{
+    if (payload.protocol != wire::Protocol::Udp || payload.fragment || payload.offset == 0) return false;
+    const std::uint16_t port = header_at<wire::UdpHeader>(m, payload.offset).destination;
+    return port == bfd::kControlPort || port == bfd::kEchoPort || port == bfd::kMultihopPort;
+}
+
 void local_one(Context& ctx, rte_mbuf* m) noexcept
 {
     auto& meta = metadata(m);
@@ -41,6 +50,11 @@ void local_one(Context& ctx, rte_mbuf* m) noexcept
             meta.vrf = vrf;
             return wireguard(ctx, meta, interface, data(m).subspan(payload.offset + sizeof udp, length - sizeof udp));
         }
+    }
+    if (ctx.bfd != nullptr && is_bfd(m, payload)) {
+        meta.vrf = vrf;
+        meta.stage = Stage::Bfd;
+        return;
     }
     if (v6 && is_neighbor_discovery(m)) return meta.end(punt_neighbor_discovery(ctx, m));
     meta.vrf = vrf;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/ids.h"
+#include "dataplane/api/bfd.h"
 #include "dataplane/api/verdict.h"
 
 #include <rte_mbuf.h>
@@ -23,6 +24,7 @@ enum class Stage : std::uint8_t {
     Lookup4,  // destination -> group -> `path`
     Lookup6,
     Local,     // for this box
+    Bfd,       // for the engine of the worker that owns the session
     Decap,     // WireGuard data for us
     Forward4,  // TTL, MTU, MSS, then what kind of next hop it is
     Forward6,
@@ -66,10 +68,11 @@ struct Metadata {
     WorkerId owner;
     std::uint8_t encapsulations;
     std::uint8_t flags;
-    std::uint8_t icmp_code;    // Answer
-    std::uint8_t link_header;  // octets in front of the data that are still the frame's own
-    std::uint8_t hops;         // between workers
-    std::uint8_t reserved[10];
+    std::uint8_t icmp_code;           // Answer
+    std::uint8_t link_header;         // octets in front of the data that are still the frame's own
+    std::uint8_t hops;                // between workers
+    api::TimestampSource stamped_by;  // what received_at is of
+    std::uint8_t reserved[9];
 
     bool has(Flag f) const noexcept { return (flags & static_cast<std::uint8_t>(f)) != 0; }
     void set(Flag f) noexcept { flags |= static_cast<std::uint8_t>(f); }

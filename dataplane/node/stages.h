@@ -20,6 +20,8 @@ void lookup_ipv6(Context& ctx, Burst& burst) noexcept;
 
 // What is for this box: WireGuard, neighbour discovery, or the host link.
 void local(Context& ctx, Burst& burst) noexcept;
+// BFD's datagrams, to the worker that owns the session and into its engine.
+void take_bfd(Context& ctx, Burst& burst) noexcept;
 // Opens WireGuard data; the inner packet enters anew by the tunnel.
 void decap_wireguard(Context& ctx, Burst& burst) noexcept;
 
