@@ -62,6 +62,7 @@ public:
                                     .workers = static_cast<std::uint8_t>(count),
                                     .cpu = options.cpus.empty() ? std::nullopt : std::optional{options.cpus[i]},
                                     .busy = options.poll_busy,
+                                    .realtime = options.realtime,
                                     .hash_seed = seed,
                                     .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
