@@ -5,6 +5,7 @@ namespace culvert::node {
 namespace {
 
 constexpr std::uint8_t kOuterTtl = 64;
+constexpr std::uint8_t kInternetworkControl = 6 << 5;  // DSCP CS6
 
 // UDP's checksum, which IPv6 asks for; UDP over IPv4 may do without (RFC 768).
 void checksum_udp6(rte_mbuf* m) noexcept
@@ -63,6 +64,8 @@ void OuterHeaders::put(rte_mbuf* m, std::uint16_t id, std::uint8_t ecn_bits) con
     meta.set(Flag::FromUs);
     meta.set(Flag::Encrypted);
     if (!own_source_) meta.set(Flag::NeedsSource);
+    // What goes first here is to go first on its way too, and in the far end's queue.
+    const std::uint8_t tos = meta.has(Flag::Control) ? std::uint8_t(kInternetworkControl | ecn_bits) : ecn_bits;
     meta.vrf = vrf_;
     meta.link_header = 0;
 
@@ -70,7 +73,7 @@ void OuterHeaders::put(rte_mbuf* m, std::uint16_t id, std::uint8_t ecn_bits) con
         rte_pktmbuf_prepend(m, sizeof ip6_ + sizeof udp_);
         auto& ip = ipv6(m);
         ip = ip6_;
-        ip.version_class_flow = 6u << 28 | std::uint32_t{ecn_bits} << 20;
+        ip.version_class_flow = 6u << 28 | std::uint32_t{tos} << 20;
         ip.payload_length = udp_length;
         auto& udp = header_at<wire::UdpHeader>(m, sizeof ip6_);
         udp = udp_;
@@ -81,10 +84,10 @@ void OuterHeaders::put(rte_mbuf* m, std::uint16_t id, std::uint8_t ecn_bits) con
         rte_pktmbuf_prepend(m, sizeof ip4_ + sizeof udp_);
         auto& ip = ipv4(m);
         ip = ip4_;
-        ip.tos = ecn_bits;
+        ip.tos = tos;
         ip.total_length = m->data_len;
         ip.id = id;
-        ip.checksum.set(wire::Sum{sum4_}.add16(ecn_bits).add16(m->data_len).add16(id));
+        ip.checksum.set(wire::Sum{sum4_}.add16(tos).add16(m->data_len).add16(id));
         auto& udp = header_at<wire::UdpHeader>(m, sizeof ip4_);
         udp = udp_;
         udp.length = udp_length;
