@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/time.h"
 #include "dataplane/api/dataplane.h"
 #include "dataplane/api/fib_channel.h"
 #include "dataplane/fib/tables.h"
@@ -47,10 +48,11 @@ public:
     // One round without waiting: applies at most one bundle of updates, acks and frees what is due. For tests and
     // run().
     struct Step {
-        bool applied = false;  // something came out of the channel
-        bool pending = false;  // an ack or a deferred free waits for a reader
+        bool applied = false;    // something came out of the channel
+        bool pending = false;    // an ack or a deferred free waits for a reader
+        TimePoint due = kNever;  // when buckets are to move next
     };
-    Step step();
+    Step step(TimePoint now = {});
 
     // Applies one update at once, outside the channel. For tests and tools, under no other writer.
     void apply(const api::FibUpdate& update);
@@ -73,7 +75,7 @@ private:
 
     struct PendingGroup {
         GroupId id{kNoGroup};
-        GroupId backup{kNoGroup};
+        GroupTable::Change change;
         std::vector<GroupMember> members;
         std::size_t seen = 0;
     };
@@ -104,6 +106,7 @@ private:
     void on(const api::SetGroup& u);
     void on(const api::SetGroupMember& u);
     void on(const api::DeleteGroup& u);
+    void on(const api::SetFailoverPace& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
 
