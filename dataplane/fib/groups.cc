@@ -236,19 +236,17 @@ void GroupTable::set_pace(std::uint32_t buckets_a_second) { pace_ = buckets_a_se
 
 TimePoint GroupTable::move_buckets(TimePoint now)
 {
-    // A few at a time: the clock is not looked at for each of them.
     const auto interval = pace_ == 0 ? Duration::zero() : Duration{std::chrono::seconds{1}} / pace_;
     auto next = kNever;
     for (auto it = moving_.begin(); it != moving_.end();) {
         auto& [id, m] = *it;
         const auto* g = groups_[index(id)].load(std::memory_order_relaxed);
         if (m.due == TimePoint{}) m.due = now + interval;
-        while (m.next < m.target.size() && (m.due <= now || pace_ == 0)) {
-            if (g->bucket(m.next) != m.target[m.next]) {
-                g->set_bucket(m.next, m.target[m.next]);
-                m.due += interval;
-            }
-            ++m.next;
+        for (; m.next < m.target.size(); ++m.next) {
+            if (g->bucket(m.next) == m.target[m.next]) continue;
+            if (m.due > now && pace_ != 0) break;
+            g->set_bucket(m.next, m.target[m.next]);
+            m.due += interval;
         }
         if (m.next == m.target.size()) {
             it = moving_.erase(it);
