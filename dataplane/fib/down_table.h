@@ -38,6 +38,7 @@ public:
 
     // ---- readers
     bool up(Place p) const noexcept { return words_[at(p)].up(); }
+    std::uint32_t causes(Place p) const noexcept { return words_[at(p)].causes(); }
     DownState load(Place p) const noexcept { return words_[at(p)].load(); }
     // Of what exists it is odd.
     std::uint32_t generation(Place p) const noexcept { return words_[at(p)].generation(); }

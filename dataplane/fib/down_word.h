@@ -36,6 +36,8 @@ class BasicDownWord {
 public:
     DownState load() const noexcept { return unpack(word_.load(std::memory_order_acquire)); }
     bool up() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)) == 0; }
+    // Zero is up. For those who look at several words at once.
+    std::uint32_t causes() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)); }
     std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_acquire); }
     static constexpr bool exists(std::uint32_t generation) noexcept { return (generation & 1) != 0; }
 

@@ -19,7 +19,7 @@ using api::NexthopKind;
 
 // Whether packets may take a next hop, as far as the control plane knows.
 enum class Standing : std::uint8_t {
-    Usable,
+    Usable = 0,
     Lost,      // its neighbour no longer answers: the last resort
     Unusable,  // its interface is gone or not up
 };
@@ -80,9 +80,11 @@ public:
         if (index(id) >= kMaxNexthops) return nullptr;
         const auto& slot = slots_[index(id)];
         const auto* n = slot.nexthop.load(std::memory_order_acquire);
-        return n && slot.down.up() && words_.up(n->link) && words_.up(n->session) && n->standing == Standing::Usable
-                   ? n
-                   : nullptr;
+        if (!n) [[unlikely]]
+            return nullptr;
+        const auto down = slot.down.causes() | words_.causes(n->link) | words_.causes(n->session) |
+                          static_cast<std::uint32_t>(n->standing);
+        return down == 0 ? n : nullptr;
     }
     // The same, or one that is only lost.
     const Nexthop* live_or_lost(NexthopId id) const noexcept;
