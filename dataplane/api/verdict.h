@@ -66,6 +66,12 @@ namespace culvert::api {
     V(DropHandoverFull, drop_handover_full, "the owning worker's queue is full")                                      \
     V(DropNoBuffer, drop_no_buffer, "no packet buffer left")                                                          \
     V(DropLocalProtocol, drop_local_protocol, "for this box, but nothing here takes it")                              \
+    V(BfdReceived, bfd_received, "BFD packet of a session")                                                           \
+    V(DropBfdMalformed, drop_bfd_malformed, "not a BFD packet that RFC 5880 lets us take")                            \
+    V(DropBfdNoSession, drop_bfd_no_session, "BFD packet that no session here has to do with")                        \
+    V(DropBfdTtl, drop_bfd_ttl, "BFD packet from too far away: its TTL is less than the session's minimum-ttl")       \
+    V(DropBfdAuth, drop_bfd_auth, "BFD packet fails authentication")                                                  \
+    V(DropBfdEcho, drop_bfd_echo, "BFD echo packet that isn't one of ours on its way")                                \
     V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 
