@@ -105,6 +105,10 @@ void Worker::main()
         if (const auto pinned = io::pin_thread(*options_.cpu); !pinned) log::warning("worker", "{}", pinned.error());
     }
     const io::LcoreRegistration registration;
+    if (index(options_.id) == 0) {
+        link_watch_ = std::make_unique<io::LinkWatch>();
+        if (const int fd = link_watch_->fd(); fd >= 0) idle_.add_queue({&fd, 1});
+    }
     reader_.online();
 
     TimePoint last = clock_.now();
@@ -153,7 +157,7 @@ bool Worker::round() noexcept
     found |= poll_ports();
     pipeline_.settle();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
-    if (context_.now >= next_link_poll_) poll_links();
+    if (context_.now >= next_link_look_) poll_links();
     if (waiting_frames_ != 0) {
         waiting_frames_ = 0;
         for (auto& queue : transmit_) {
@@ -229,13 +233,38 @@ bool Worker::poll_ports() noexcept
 
 void Worker::poll_links() noexcept
 {
+    const bool all = link_watch_->changed() || context_.now >= next_link_poll_;
+    bool dpdk = false;
     for (auto& link : links_) {
-        const bool up = link.port->link_up();
-        if (up == link.up) continue;
-        link.up = up;
-        context_.raise(api::LinkChanged{link.id, up});
+        const bool kernel = index(link.id) >= io::kFirstOwnPort;
+        dpdk |= !kernel;
+        if (all || !kernel) look_at_link(link);
     }
-    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+    next_link_look_ = links_.empty() ? kNever : context_.now + kLinkLook;
+    if (links_.empty())
+        next_link_poll_ = kNever;
+    else if (all)
+        next_link_poll_ = context_.now + (dpdk || link_watch_->fd() < 0 ? kDpdkLinkPoll : kKernelLinkPoll);
+}
+
+// A lost link takes the port's next hops out at once, in every worker. It may be lost before an interface is on the
+// port: then the word is set when it has come to be.
+void Worker::look_at_link(Link& link) noexcept
+{
+    const bool up = link.port->link_up();
+    const auto port = index(link.id);
+    if (up) {
+        link.told = 0;
+    } else if (const auto generation = context_.tables.generation(api::DownKind::Port, port); generation != link.told) {
+        if (const auto epoch = context_.tables.set_down(api::DownKind::Port, port, generation, fib::cause::kLink)) {
+            link.told = generation;
+            context_.raise(
+                api::WentDown{api::DownKind::Port, port, fib::cause::kLink, *epoch, context_.now, clock_.now()});
+        }
+    }
+    if (up == link.up) return;
+    link.up = up;
+    context_.raise(api::LinkChanged{link.id, up});
 }
 
 // Queue q of a port belongs to worker q modulo the number of workers; it sends by the queue with its own number, or
@@ -278,7 +307,7 @@ void Worker::adopt_ports()
     }
     for (std::size_t at = 0; at < open.size(); ++at)
         if (!open[at]) transmit_[at].reset();
-    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+    next_link_look_ = next_link_poll_ = links_.empty() ? kNever : context_.now;
     adopted_.store(ports, std::memory_order_release);
 }
 

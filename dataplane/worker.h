@@ -6,6 +6,7 @@
 #include "dataplane/io/clock.h"
 #include "dataplane/io/host_link.h"
 #include "dataplane/io/idle.h"
+#include "dataplane/io/link_watch.h"
 #include "dataplane/io/port.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/transmit_queue.h"
@@ -58,7 +59,16 @@ private:
         PortId id;
         std::uint16_t queue;
     };
-    static constexpr Duration kLinkPoll = 50ms;
+    struct Link {
+        io::Port* port;
+        PortId id;
+        bool up;
+        std::uint32_t told = 0;  // the generation of the port's word that was set because of this loss
+    };
+    // How often links are looked at: the kernel's devices when it says so and now and then all the same, DPDK's always.
+    static constexpr Duration kLinkLook = 1ms;
+    static constexpr Duration kKernelLinkPoll = 50ms;
+    static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
 
     void main();
     bool round() noexcept;
@@ -67,6 +77,7 @@ private:
     bool poll_workers() noexcept;
     bool poll_ports() noexcept;
     void poll_links() noexcept;
+    void look_at_link(Link& link) noexcept;
     void adopt_ports();
     TimePoint next_deadline() const noexcept;
 
@@ -97,12 +108,9 @@ private:
     std::vector<Queue> queues_;  // that this worker receives from
     std::array<std::unique_ptr<TransmitQueue>, io::kMaxPorts> transmit_;
     std::array<std::uint8_t, io::kMaxPorts> transmitter_{};
-    struct Link {
-        io::Port* port;
-        PortId id;
-        bool up;
-    };
-    std::vector<Link> links_;  // whose state this worker watches
+    std::unique_ptr<io::LinkWatch> link_watch_;  // of the worker that watches links
+    std::vector<Link> links_;                    // whose state this worker watches
+    TimePoint next_link_look_ = kNever;
     TimePoint next_link_poll_ = kNever;
     std::size_t waiting_frames_ = 0;  // transmit queues that are not empty
 

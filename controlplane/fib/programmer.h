@@ -77,6 +77,17 @@ struct VrfGone {
 };
 using Event = std::variant<Release, PathMtuChanged, NeighborUse, InterfaceGone, PeerGone, VrfGone>;
 
+// A gateway as failures know it: on the link of an interface (the VRF is then kDefaultVrf), or several hops away in a
+// VRF (the interface is then kNoInterface).
+struct Gateway {
+    VrfId vrf{kDefaultVrf};
+    InterfaceId interface {
+        kNoInterface
+    };
+    IpAddress address{};
+    friend auto operator<=>(const Gateway&, const Gateway&) = default;
+};
+
 // Says why a gateway is not used, for `show ip route` and logs.
 struct GatewayView {
     VrfId vrf;
@@ -115,6 +126,8 @@ public:
     // to be given up. A Release event follows when the dataplane forwards by it.
     void set_neighbor(InterfaceId interface, const IpAddress& address, std::optional<MacAddress> mac,
                       bool failed = false);
+    // It was resolved, and no longer answers: packets take any other path first, until set_neighbor() brings a MAC.
+    void lose_neighbor(InterfaceId interface, const IpAddress& address);
     // Is the address the gateway of some route? Then the neighbour engine keeps it fresh.
     bool uses_neighbor(InterfaceId interface, const IpAddress& address) const;
 
@@ -141,8 +154,23 @@ public:
     void watch_path_mtu(VrfId vrf, const IpAddress& address);
     void unwatch_path_mtu(VrfId vrf, const IpAddress& address);
 
-    // The dataplane saw next hop `id` down with `epoch`, and control has acted on it.
-    void clear_down(NexthopId id, std::uint32_t epoch);
+    // ---- failures
+
+    // The BFD session whose word the gateway obeys: on the link of `interface`, or (kNoInterface) several hops away in
+    // `vrf`. kNoBfdSession: none any more. Of several sessions for one gateway the last one counts.
+    void set_session(const Gateway& gateway, BfdSessionId session);
+    // The word exists before any worker is told of the session; it goes after the last next hop obeys another.
+    void set_down_word(BfdSessionId session);
+    void delete_down_word(BfdSessionId session);
+    // The gateway failed (`reason`, a literal) or is back (nullptr): groups do without it while they have anything
+    // else. Tells route::Tables, whose clients learn of it too.
+    void set_gateway_down(const Gateway& gateway, const char* reason);
+    // Control has acted on the failure that the dataplane saw with `epoch`.
+    void clear_down(api::DownKind kind, std::uint32_t id, std::uint32_t epoch);
+    // Buckets of a group that move in a second to a member that is back. 0: all at once.
+    void set_pace(std::uint32_t buckets_a_second);
+    // What has the next hop as its gateway; nullopt for others.
+    std::optional<Gateway> gateway_of(NexthopId id) const;
 
     std::vector<GatewayView> gateways() const;
     std::optional<api::SetNexthop> nexthop(NexthopId id) const;  // as it was pushed last

@@ -25,6 +25,9 @@ route::Source to_route(config::RedistributeSource s)
     return s == config::RedistributeSource::Connected ? route::Source::Connected : route::Source::Static;
 }
 
+// A next hop that has failed is no next hop, though the neighbour may still be connected to by that way.
+rib::NexthopState state_of(const route::Resolution& r) { return {r.reachable && !r.down, r.direct, r.metric}; }
+
 // prepare has read it once: here it can only be gone since, and then no session comes up rather than an unsafe one.
 std::string password_of(const config::Secret& secret)
 {
@@ -514,6 +517,7 @@ rib::RibConfig BgpInstance::rib_config() const
     out.as_path_ignore = config_.bestpath_as_path_ignore;
     out.multipath_relax = config_.bestpath_multipath_relax;
     out.compare_routerid = config_.bestpath_compare_routerid;
+    out.backup_paths = true;  // a second-best path is ready in the forwarding table before it is needed
     out.hash_seed = hash_seed_;
     for (const auto& [family, f] : config_.families)
         out.families[at(family)] = {f.maximum_paths, f.maximum_paths_ibgp, f.distance};
@@ -710,7 +714,7 @@ void BgpInstance::take_table_events()
     route::Event event;
     while (core_.tables.next_event(client_, event)) {
         if (const auto* t = std::get_if<route::TrackingEvent>(&event)) {
-            rib_->on_nexthop(t->address, {t->resolution.reachable, t->resolution.direct, t->resolution.metric});
+            rib_->on_nexthop(t->address, state_of(t->resolution));
             if (t->interface == kNoInterface) {
                 if (auto* neighbor = find(t->address)) neighbor->on_reachable(t->resolution);
                 continue;
@@ -756,7 +760,7 @@ void BgpInstance::answer_fresh_next_hops()
 {
     for (const auto& address : std::exchange(fresh_next_hops_, {})) {
         const auto way = core_.tables.resolve(vrf_, address);
-        rib_->on_nexthop(address, {way.reachable, way.direct, way.metric});
+        rib_->on_nexthop(address, state_of(way));
     }
 }
 

@@ -143,6 +143,8 @@ struct SetNexthop {
     IpAddress gateway{};                  // Adjacency; Tunnel, multipoint
     MacAddress mac{};                     // Adjacency
     BfdSessionId session{kNoBfdSession};  // whose word it obeys besides its own
+    // Adjacency: it was resolved, and no longer answers. Taken only when no path of the group is left, to ask again.
+    bool lost = false;
 };
 struct DeleteNexthop {
     NexthopId id;
@@ -170,6 +172,9 @@ struct SetGroup {
     GroupId id;
     std::uint16_t member_count;  // 1..64
     GroupId backup{kNoGroup};    // taken when every member is down
+    GroupId like{kNoGroup};      // of a new group: flows keep the members that they have in this one
+    // Buckets of members that stay move to those that came at the pace of SetFailoverPace, not at once.
+    bool gradual = false;
 };
 struct SetGroupMember {
     GroupId group;
@@ -179,6 +184,10 @@ struct SetGroupMember {
 };
 struct DeleteGroup {
     GroupId id;
+};
+// How fast the buckets of a `gradual` group move, each group by itself. 0: at once.
+struct SetFailoverPace {
+    std::uint32_t buckets_a_second;
 };
 
 struct SetRoute {
@@ -198,7 +207,8 @@ struct Commit {
 
 using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer,
                                DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop,
-                               DeleteNexthop, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+                               DeleteNexthop, SetDownWord, DeleteDownWord, ClearDown, SetGroup, SetGroupMember,
+                               DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

@@ -18,6 +18,19 @@ bool well_formed(const IpPrefix& p) noexcept { return p.length <= max_length(p.f
 constexpr long kShortestNap = 50'000;  // ns
 constexpr long kLongestNap = 1'000'000;
 
+TimePoint now()
+{
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return TimePoint{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
+}
+
+timespec to_timespec(Duration d)
+{
+    const auto ns = std::max<std::int64_t>(d.count(), 0);
+    return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+}
+
 }  // namespace
 
 std::string_view text(Refusal r) noexcept
@@ -35,6 +48,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::StrayGroupMember: return "group member out of turn";
         case Refusal::StaleClear: return "a later failure came before the clear";
         case Refusal::NoRoom: return "no room in the table";
+        case Refusal::UnknownWord: return "unknown down word";
     }
     return "?";
 }
@@ -47,23 +61,24 @@ void FibWriter::run(const std::stop_token& stop)
     const std::stop_callback wake(stop, [this] { channel_.writer_wake.signal(); });
     auto nap = kShortestNap;
     while (!stop.stop_requested()) {
-        if (step().applied) {
+        if (step(now()).applied) {
             nap = kShortestNap;
             continue;
         }
         channel_.writer_wake.arm();
-        const auto last = step();
+        const auto last = step(now());
         if (!last.applied && !stop.stop_requested()) {
             pollfd fd{channel_.writer_wake.fd(), POLLIN, 0};
-            const timespec wait{0, nap};
-            ppoll(&fd, 1, last.pending ? &wait : nullptr, nullptr);
+            const auto wait = to_timespec(last.pending ? Duration{nap} : last.due - now());
+            const bool forever = !last.pending && last.due == kNever;
+            ppoll(&fd, 1, forever ? nullptr : &wait, nullptr);
             nap = last.pending ? std::min(nap * 2, kLongestNap) : kShortestNap;
         }
         channel_.writer_wake.disarm();
     }
 }
 
-FibWriter::Step FibWriter::step()
+FibWriter::Step FibWriter::step(TimePoint now)
 {
     Step done;
     std::uint64_t ack = 0;
@@ -83,6 +98,7 @@ FibWriter::Step FibWriter::step()
             ack = acks_.front().generation;
             acks_.pop_front();
         }
+        done.due = tables_.groups().move_buckets(now);
         done.pending = !acks_.empty() || reclaimer.waiting() > 0;
     }
     if (ack != 0) channel_.ack(ack);
@@ -202,12 +218,23 @@ void FibWriter::on(const api::DeleteNexthop& u)
     if (!tables_.nexthops().erase(u.id)) refuse(Refusal::UnknownNexthop, "delete next hop");
 }
 
+void FibWriter::on(const api::SetDownWord& u)
+{
+    if (!tables_.set_down_word(u.session)) refuse(Refusal::IdOutOfRange, "set down word");
+}
+
+void FibWriter::on(const api::DeleteDownWord& u)
+{
+    if (!tables_.delete_down_word(u.session)) refuse(Refusal::UnknownWord, "delete down word");
+}
+
 void FibWriter::on(const api::ClearDown& u)
 {
-    const NexthopId id{u.id};
-    if (u.kind != api::DownKind::Nexthop || !tables_.nexthops().find(id))
-        return refuse(Refusal::UnknownNexthop, "clear down");
-    if (!tables_.nexthops().clear_down(id, u.epoch)) refuse(Refusal::StaleClear, "clear down");
+    switch (tables_.clear_down(u)) {
+        case Tables::Clear::Done: return;
+        case Tables::Clear::Unknown: return refuse(Refusal::UnknownWord, "clear down");
+        case Tables::Clear::Stale: return refuse(Refusal::StaleClear, "clear down");
+    }
 }
 
 void FibWriter::on(const api::SetGroup& u)
@@ -218,7 +245,7 @@ void FibWriter::on(const api::SetGroup& u)
     }
     if (u.id == kNoGroup || index(u.id) >= GroupTable::kMaxGroups) return refuse(Refusal::IdOutOfRange, "set group");
     if (u.member_count == 0 || u.member_count > GroupTable::kMaxMembers) return refuse(Refusal::BadGroup, "set group");
-    group_ = {u.id, u.backup, std::vector<GroupMember>(u.member_count), 0};
+    group_ = {u.id, {u.backup, u.like, u.gradual}, std::vector<GroupMember>(u.member_count), 0};
 }
 
 void FibWriter::on(const api::SetGroupMember& u)
@@ -233,13 +260,15 @@ void FibWriter::on(const api::SetGroupMember& u)
     group_.members[u.position] = {u.nexthop, u.weight};
     if (++group_.seen < group_.members.size()) return;
     const auto id = std::exchange(group_.id, kNoGroup);
-    if (!tables_.groups().set(id, group_.members, group_.backup)) refuse(Refusal::BadGroup, "set group");
+    if (!tables_.groups().set(id, group_.members, group_.change)) refuse(Refusal::BadGroup, "set group");
 }
 
 void FibWriter::on(const api::DeleteGroup& u)
 {
     if (!tables_.groups().erase(u.id)) refuse(Refusal::UnknownGroup, "delete group");
 }
+
+void FibWriter::on(const api::SetFailoverPace& u) { tables_.groups().set_pace(u.buckets_a_second); }
 
 void FibWriter::on(const api::SetRoute& u)
 {
@@ -283,7 +312,7 @@ std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& desti
     }
     for (const auto& m : tables_.groups().members(answer.group)) {
         answer.members.push_back(m.nexthop);
-        answer.down_causes.push_back(tables_.nexthops().down(m.nexthop).causes);
+        answer.down_causes.push_back(tables_.nexthops().causes(m.nexthop));
     }
     return answer;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/time.h"
 #include "dataplane/api/dataplane.h"
 #include "dataplane/api/fib_channel.h"
 #include "dataplane/fib/tables.h"
@@ -30,8 +31,9 @@ enum class Refusal : std::uint8_t {
     StrayGroupMember,  // no SetGroup announced it, or the previous group is incomplete
     StaleClear,        // ClearDown for an epoch that a later failure has passed: not an error, counted here
     NoRoom,
+    UnknownWord,  // a down word of what does not exist
 };
-inline constexpr std::size_t kRefusals = 12;
+inline constexpr std::size_t kRefusals = 13;
 std::string_view text(Refusal r) noexcept;
 
 // The fib-writer: drains the FIB channel, edits the tables, acks a generation when every worker has passed a quiescent
@@ -46,10 +48,11 @@ public:
     // One round without waiting: applies at most one bundle of updates, acks and frees what is due. For tests and
     // run().
     struct Step {
-        bool applied = false;  // something came out of the channel
-        bool pending = false;  // an ack or a deferred free waits for a reader
+        bool applied = false;    // something came out of the channel
+        bool pending = false;    // an ack or a deferred free waits for a reader
+        TimePoint due = kNever;  // when buckets are to move next
     };
-    Step step();
+    Step step(TimePoint now = {});
 
     // Applies one update at once, outside the channel. For tests and tools, under no other writer.
     void apply(const api::FibUpdate& update);
@@ -72,7 +75,7 @@ private:
 
     struct PendingGroup {
         GroupId id{kNoGroup};
-        GroupId backup{kNoGroup};
+        GroupTable::Change change;
         std::vector<GroupMember> members;
         std::size_t seen = 0;
     };
@@ -97,10 +100,13 @@ private:
     void on(const api::DeletePeerSource& u);
     void on(const api::SetNexthop& u);
     void on(const api::DeleteNexthop& u);
+    void on(const api::SetDownWord& u);
+    void on(const api::DeleteDownWord& u);
     void on(const api::ClearDown& u);
     void on(const api::SetGroup& u);
     void on(const api::SetGroupMember& u);
     void on(const api::DeleteGroup& u);
+    void on(const api::SetFailoverPace& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
 

@@ -27,7 +27,7 @@ Tables::Tables(Rcu& rcu)
     : reclaimer_(rcu),
       pool4_("lpm4", "lpm4-rib", reclaimer_),
       pool6_("lpm6", "lpm6-rib", reclaimer_),
-      nexthops_(reclaimer_),
+      nexthops_(reclaimer_, words_),
       groups_(nexthops_, reclaimer_),
       vrfs_(kIds16),
       interfaces_(kIds16),
@@ -65,6 +65,58 @@ InterfaceId Tables::wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAd
     return kNoInterface;
 }
 
+// ---- down words ----------------------------------------------------------------------------------------------------
+
+using api::DownKind;
+
+std::uint32_t Tables::generation(DownKind kind, std::uint32_t id) const noexcept
+{
+    return kind == DownKind::Nexthop ? nexthops_.generation(NexthopId{id})
+                                     : words_.generation(DownTable::place(kind, id));
+}
+
+DownState Tables::down(DownKind kind, std::uint32_t id) const noexcept
+{
+    return kind == DownKind::Nexthop ? nexthops_.down(NexthopId{id}) : words_.load(DownTable::place(kind, id));
+}
+
+std::optional<std::uint32_t> Tables::set_down(DownKind kind, std::uint32_t id, std::uint32_t generation,
+                                              std::uint32_t causes) const noexcept
+{
+    return kind == DownKind::Nexthop ? nexthops_.set_down(NexthopId{id}, generation, causes)
+                                     : words_.set(DownTable::place(kind, id), generation, causes);
+}
+
+std::uint32_t Tables::met_down(DownKind kind, std::uint32_t id) const noexcept
+{
+    return kind == DownKind::Nexthop ? nexthops_.met(NexthopId{id}) : words_.met(DownTable::place(kind, id));
+}
+
+bool Tables::set_down_word(BfdSessionId session)
+{
+    const auto place = DownTable::place(DownKind::Session, index(session));
+    if (place == DownTable::kAlwaysUp) return false;
+    if (!words_.exists(place)) words_.begin(place);
+    return true;
+}
+
+bool Tables::delete_down_word(BfdSessionId session)
+{
+    const auto place = DownTable::place(DownKind::Session, index(session));
+    if (!words_.exists(place)) return false;
+    words_.end(place);
+    return true;
+}
+
+Tables::Clear Tables::clear_down(const api::ClearDown& update)
+{
+    if (!DownWord::exists(generation(update.kind, update.id))) return Clear::Unknown;
+    const bool cleared = update.kind == DownKind::Nexthop
+                             ? nexthops_.clear_down(NexthopId{update.id}, update.epoch)
+                             : words_.clear(DownTable::place(update.kind, update.id), update.epoch);
+    return cleared ? Clear::Done : Clear::Stale;
+}
+
 // ---- VRFs and interfaces -------------------------------------------------------------------------------------------
 
 bool Tables::set_vrf(VrfId id)
@@ -89,6 +141,11 @@ bool Tables::set_interface(const api::SetInterface& update)
     // The new place first: a frame in between finds the interface by either.
     const auto old_port = old ? old->port : kNoPort;
     const auto old_vlan = old ? old->vlan : std::uint16_t{0};
+    if (!old) words_.begin(DownTable::place(DownKind::Interface, index(update.id)));
+    if (!old || old_port != update.port) {
+        join_port(update.port);
+        if (old) leave_port(old_port);
+    }
     replace(interfaces_, index(update.id), static_cast<const Interface*>(new Interface(update)));
     interface_ids_.insert(update.id);
     map_port(update.port, update.vlan, kNoInterface, update.id);
@@ -102,8 +159,11 @@ bool Tables::delete_interface(InterfaceId id)
     if (interface_ids_.erase(id) == 0) return false;
     const auto* old = interface(id);
     map_port(old->port, old->vlan, id, kNoInterface);
+    const auto port = old->port;
     replace(interfaces_, index(id), static_cast<const Interface*>(nullptr));
     nexthops_.refresh(id, nullptr);
+    words_.end(DownTable::place(DownKind::Interface, index(id)));
+    leave_port(port);
 
     if (const auto* w = wireguard(id)) {
         const auto outer = w->outer_vrf;
@@ -114,6 +174,18 @@ bool Tables::delete_interface(InterfaceId id)
         publish_listeners(outer);
     }
     return true;
+}
+
+void Tables::join_port(PortId port)
+{
+    if (port == kNoPort || port_uses_[port]++ != 0) return;
+    words_.begin(DownTable::place(DownKind::Port, index(port)));
+}
+
+void Tables::leave_port(PortId port)
+{
+    if (port == kNoPort || --port_uses_[port] != 0) return;
+    words_.end(DownTable::place(DownKind::Port, index(port)));
 }
 
 // Points (port, vlan) to `to`. Taking away is for the interface `from` only: another may have the place by now.

@@ -3,6 +3,7 @@
 #include "base/ids.h"
 #include "base/ip.h"
 #include "dataplane/api/fib_update.h"
+#include "dataplane/fib/down_table.h"
 #include "dataplane/fib/groups.h"
 #include "dataplane/fib/id_table.h"
 #include "dataplane/fib/lpm4.h"
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -105,6 +107,17 @@ public:
     const GroupTable& groups() const noexcept { return groups_; }
     Path pick(GroupId group, std::uint32_t flow_hash) const noexcept { return groups_.pick(group, flow_hash); }
 
+    // ---- down words
+    // What a worker names when it sets a word; even when there is no such thing (now).
+    std::uint32_t generation(api::DownKind kind, std::uint32_t id) const noexcept;
+    DownState down(api::DownKind kind, std::uint32_t id) const noexcept;
+    // Worker: packets stop taking what obeys this word with this store. The epoch to be told to control
+    // (api::WentDown); nothing when the id was deleted or reused since `generation` was read.
+    std::optional<std::uint32_t> set_down(api::DownKind kind, std::uint32_t id, std::uint32_t generation,
+                                          std::uint32_t causes) const noexcept;
+    // Packets whose own next hop was not taken because of this word, modulo 2^32.
+    std::uint32_t met_down(api::DownKind kind, std::uint32_t id) const noexcept;
+
     // Any thread.
     void set_host_link(VrfId id, bool present) noexcept
     {
@@ -122,6 +135,10 @@ public:
     GroupTable& groups() noexcept { return groups_; }
     Reclaimer& reclaimer() noexcept { return reclaimer_; }
     Vrf* edit_vrf(VrfId id) noexcept { return vrfs_[index(id)].load(std::memory_order_relaxed); }
+    bool set_down_word(BfdSessionId session);  // exists and clear
+    bool delete_down_word(BfdSessionId session);
+    enum class Clear : std::uint8_t { Done, Unknown, Stale };
+    Clear clear_down(const api::ClearDown& update);
     bool set_vrf(VrfId id);
     bool delete_vrf(VrfId id);
     bool set_interface(const api::SetInterface& update);
@@ -162,12 +179,16 @@ private:
     {
         reclaimer_.retire(std::unique_ptr<T>(table[i].exchange(next, std::memory_order_acq_rel)));
     }
+    // An interface came to or left the port: its word exists while there is one.
+    void join_port(PortId port);
+    void leave_port(PortId port);
     void map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to);
     void publish_listeners(VrfId outer_vrf);
 
     Reclaimer reclaimer_;
     TriePool pool4_;
     TriePool pool6_;
+    DownTable words_;
     NexthopTable nexthops_;
     GroupTable groups_;
     IdTable<std::atomic<Vrf*>> vrfs_;
@@ -181,6 +202,7 @@ private:
     std::set<VrfId> vrf_ids_;
     std::set<InterfaceId> interface_ids_;
     std::set<PortId> port_ids_;
+    std::unordered_map<PortId, std::size_t> port_uses_;  // interfaces on it
     std::set<VrfId> listening_vrfs_;
     std::unordered_map<InterfaceId, std::unique_ptr<Allowed>> allowed_;
     std::unordered_map<PeerId, std::unique_ptr<PrefixSet>> sources_;

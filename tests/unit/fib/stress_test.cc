@@ -265,7 +265,8 @@ TEST(FibStress, WorkersPickOnlyWhatTheirGroupHolds)
                     if (index(path.nexthop->id) % kGroups != expected || path.nexthop->mtu != 1000 + expected)
                         wrong.fetch_add(1, std::memory_order_relaxed);
                     if (random.below(4096) == 0)
-                        tables.nexthops().set_down(path.nexthop->id, path.nexthop->generation, cause::kBfd);
+                        tables.nexthops().set_down(path.nexthop->id, tables.nexthops().generation(path.nexthop->id),
+                                                   cause::kBfd);
                 }
                 place.quiescent();
                 if (random.below(64) == 0) {

@@ -422,15 +422,15 @@ TEST_F(Forward, FlowsSpreadOverAGroupAndStay)
     EXPECT_EQ(ways.size(), 1u);
 
     // A member that goes down: its flows move, the others stay.
-    const auto* n = r.tables.nexthops().find(a);
-    ASSERT_TRUE(r.tables.nexthops().set_down(a, n->generation, fib::cause::kBfd));
+    ASSERT_TRUE(r.tables.set_down(api::DownKind::Nexthop, index(a),
+                                  r.tables.generation(api::DownKind::Nexthop, index(a)), fib::cause::kBfd));
     for (std::uint16_t port = 1; port <= 400; ++port) {
         r.sent.clear();
         r.from_lan(packet(Udp4{.from = host4, .to = ip4("203.0.113.5"), .from_port = port}));
         EXPECT_EQ(r.sent.at(0).frame[5], 11);
     }
-    const auto* m = r.tables.nexthops().find(b);
-    ASSERT_TRUE(r.tables.nexthops().set_down(b, m->generation, fib::cause::kBfd));
+    ASSERT_TRUE(r.tables.set_down(api::DownKind::Nexthop, index(b),
+                                  r.tables.generation(api::DownKind::Nexthop, index(b)), fib::cause::kBfd));
     r.from_lan(packet(Udp4{.from = host4, .to = ip4("203.0.113.5")}));
     EXPECT_EQ(r.count(Verdict::DropNexthopDown), 1u);
 }
