@@ -1,6 +1,7 @@
 #include "controlplane/fib/programmer.h"
 
 #include "base/check.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 #include <deque>
@@ -71,6 +72,12 @@ struct Member {
 };
 
 using OnLink = std::pair<InterfaceId, IpAddress>;
+
+// Where a neighbour's address is routed.
+VrfId vrf_of(const InterfaceSpec& interface, const IpAddress& neighbor) noexcept
+{
+    return neighbor.is_v6() && neighbor.is_link_local() ? api::link_vrf(interface.id) : interface.vrf;
+}
 
 }  // namespace
 
@@ -538,7 +545,7 @@ struct Programmer::State {
         const auto [interface, address] = link;
         const auto it = interfaces.find(interface);
         bool wanted = false;
-        if (n.tracked && it != interfaces.end() && it->second.up && it->second.vrf == n.vrf) {
+        if (n.tracked && it != interfaces.end() && it->second.up && vrf_of(it->second, address) == n.vrf) {
             const route::Resolution* r = tables.resolution(n.vrf, address);
             wanted = r != nullptr && r->reachable && r->direct && r->source == route::Source::Connected &&
                      std::any_of(r->nexthops.begin(), r->nexthops.end(),
@@ -566,14 +573,14 @@ struct Programmer::State {
     void track_neighbor(const OnLink& link, Neighbor& n)
     {
         const auto it = interfaces.find(link.first);
-        const bool wanted = it != interfaces.end() && !(link.second.is_v6() && link.second.is_link_local());
-        if (n.tracked && (!wanted || it->second.vrf != n.vrf)) {
+        const bool wanted = it != interfaces.end();
+        if (n.tracked && (!wanted || vrf_of(it->second, link.second) != n.vrf)) {
             n.tracked = false;
             judge_host_route(link, n);
             tables.untrack(client, n.vrf, link.second);
         }
         if (wanted && !n.tracked) {
-            n.vrf = it->second.vrf;
+            n.vrf = vrf_of(it->second, link.second);
             n.tracked = true;
             tables.track(client, n.vrf, link.second);
             tables.resolve(n.vrf, link.second);
@@ -1037,7 +1044,8 @@ bool Programmer::run(std::size_t budget)
         const auto hop = s.hop_ids.find(HopKey{NexthopType::Gateway, tracking->vrf, kNoInterface, tracking->address});
         if (hop != s.hop_ids.end()) s.update(*s.hops[index(hop->second)]);
         for (auto& [id, interface] : s.interfaces) {
-            if (interface.vrf != tracking->vrf || interface.kind != InterfaceKind::Port) continue;
+            if (interface.kind != InterfaceKind::Port || vrf_of(interface, tracking->address) != tracking->vrf)
+                continue;
             const auto n = s.neighbors.find({id, tracking->address});
             if (n != s.neighbors.end()) s.judge_host_route(n->first, n->second);
         }

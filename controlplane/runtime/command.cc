@@ -354,8 +354,8 @@ CommandSession::Answer CommandSession::clear_bgp(const config::Exec& command)
     auto* instance = store_.router().bgp().find(internal(command.vrf));
     if (!instance) return refuse("% BGP instance not found");
     bool found = !command.neighbor.has_value();
-    for (const auto& [address, neighbor] : instance->neighbors()) {
-        if (command.neighbor && *command.neighbor != address) continue;
+    for (const auto& [name, neighbor] : instance->neighbors()) {
+        if (command.neighbor && *command.neighbor != name) continue;
         if (command.asn && index(neighbor->config().remote_as.asn) != *command.asn) continue;
         found = true;
         if (!command.soft) {

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "controlplane/neighbor/codec.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 
@@ -55,7 +56,7 @@ std::vector<InterfaceAddress> InterfaceTable::Entry::addresses() const
     const bool v6 = std::any_of(out.begin(), out.end(), [](const auto& a) { return a.address.is_v6(); });
     const bool has_link_local = std::any_of(
         out.begin(), out.end(), [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
-    if (kind() == api::InterfaceKind::Port && v6 && !has_link_local && !mac.is_zero())
+    if (kind() == api::InterfaceKind::Port && (v6 || link_local) && !has_link_local && !mac.is_zero())
         out.push_back({neighbor::link_local(mac), 64});
     return out;
 }
@@ -138,6 +139,7 @@ void InterfaceTable::set(const config::Interface& interface)
     }
     auto& entry = at->second;
     entry.config = interface;
+    entry.link_local = link_local_wanted_.contains(interface.name);
     if (const auto* port = std::get_if<config::Port>(&interface.kind)) {
         const auto open = ports_.find({port->kind, port->device});
         const auto wanted = interface.mtu.value_or(open != ports_.end() ? open->second.own_mtu : std::uint16_t{1500});
@@ -193,8 +195,12 @@ void InterfaceTable::publish(Entry& entry)
             if (a.address.is_v6() && spec.address6.is_unspecified()) spec.address6 = a.address.v6();
         }
     }
+    const bool link_scope = std::any_of(addresses.begin(), addresses.end(),
+                                        [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
+    if (link_scope && link_scopes_.insert(entry.id).second) core_.programmer.set_vrf(api::link_vrf(entry.id));
     core_.programmer.set_interface(spec);
-    core_.interfaces.set({entry.id, *vrf, entry.kind(), entry.up(), addresses});
+    core_.interfaces.set({entry.id, *vrf, entry.kind(), entry.up(), addresses, entry.config.name, spec.mtu});
+    if (!link_scope && link_scopes_.erase(entry.id) > 0) core_.programmer.remove_vrf(api::link_vrf(entry.id));
     core_.statics.on_interface(entry.id);
     if (changed) changed(entry.id);
     core_.loop.wake_slice();
@@ -213,7 +219,17 @@ void InterfaceTable::remove(const std::string& name)
     core_.statics.on_interface(id);
     if (changed) changed(id);
     core_.programmer.remove_interface(id);
+    if (link_scopes_.erase(id) > 0) core_.programmer.remove_vrf(api::link_vrf(id));
     core_.loop.wake_slice();
+}
+
+void InterfaceTable::want_link_local(std::set<std::string> names)
+{
+    link_local_wanted_ = std::move(names);
+    for (auto& [name, entry] : entries_) {
+        const bool wanted = link_local_wanted_.contains(name);
+        if (std::exchange(entry.link_local, wanted) != wanted) publish(entry);
+    }
 }
 
 void InterfaceTable::released(InterfaceId id)

@@ -27,6 +27,7 @@ public:
         std::uint16_t port_mtu = 1500;
         TimePoint changed_at{};
         unsigned link_ups = 0, link_downs = 0;
+        bool link_local = false;  // somebody speaks on its link-local address: a port has one even without IPv6
         api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
         api::InterfaceKind kind() const;
@@ -47,6 +48,8 @@ public:
     void keep_prepared();                          // the commit is done
     void set(const config::Interface& interface);  // new or changed
     void remove(const std::string& name);
+    // The interfaces that have BGP neighbours on their link-local addresses, by name; of all VRFs.
+    void want_link_local(std::set<std::string> names);
     // Closes the ports that no interface uses any more. Called when the dataplane has acked the last commit.
     void settle();
 
@@ -85,6 +88,8 @@ private:
     std::map<std::string, Entry> entries_;
     std::map<InterfaceId, std::string> names_;
     std::set<InterfaceId> leaving_;
+    std::set<std::string> link_local_wanted_;
+    std::set<InterfaceId> link_scopes_;  // those that have a link VRF
     struct OpenPort {
         api::PortInfo info;
         std::uint16_t own_mtu = 1500;  // without an `mtu` statement

@@ -51,13 +51,13 @@ WireguardService::Keys read_secrets(const config::Model& model, const Router::Or
         model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
     for (const auto& [vrf, bgp] : model.bgp) {
         const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
-        for (const auto& [address, neighbor] : bgp.neighbors) {
+        for (const auto& [name, neighbor] : bgp.neighbors) {
             if (!neighbor.password) continue;
             const auto password = read_password(*neighbor.password);
             if (password) continue;
             problems.push_back({config::Diagnostic::Kind::Refused,
                                 origin.file,
-                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
+                                line_of(origin, path, "neighbor " + name.to_string() + " password-file"),
                                 0,
                                 password.error().message,
                                 {}});
@@ -86,7 +86,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       workers_(core_),
       neighbors_(core_, interfaces_, workers_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
-      bgp_(core_, interfaces_, vrfs_, wireguard_),
+      bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
           core_.tables.advance(now());
@@ -115,6 +115,9 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
         bgp_.interface_changed(id);
     };
 
+    vrfs_.scopes_changed = [this] { bgp_.scopes_changed(); };
+    neighbors_.on_router = [this](InterfaceId id) { bgp_.interface_changed(id); };
+
     auto& channel = dataplane.fib();
     acked_ = loop.watch(channel.acked_wake.fd(), EPOLLIN, [this, &channel](std::uint32_t) {
         channel.acked_wake.disarm();
@@ -128,6 +131,8 @@ Router::~Router()
 {
     core_.loop.set_slice({});
     interfaces_.changed = {};
+    vrfs_.scopes_changed = {};
+    neighbors_.on_router = {};
 }
 
 // ---- commit
@@ -212,6 +217,16 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         wireguard_.remove(name);
         interfaces_.remove(name);
     }
+
+    std::set<std::string> link_local, unnumbered;
+    for (const auto& [vrf, instance] : next.bgp) {
+        for (const auto& [name, neighbor] : instance.neighbors) {
+            if (!neighbor.interface.empty()) link_local.insert(neighbor.interface);
+            if (neighbor.unnumbered()) unnumbered.insert(neighbor.interface);
+        }
+    }
+    neighbors_.advertise(std::move(unnumbered));
+    interfaces_.want_link_local(std::move(link_local));
 
     // What comes or changes: ports before what lies on them.
     const auto set_interfaces = [&](bool ports) {

@@ -122,7 +122,7 @@ bool Session::on_echo(const EchoPacket& p, TimePoint stamp) noexcept
     if (!on_its_way || p.proof != proof(p.sequence) || echo_at_ == kNever) return false;
     echo_received_ = p.sequence;
     last_echo_ = std::max(last_echo_, stamp);
-    if (echo_expires_ != kNever) echo_expires_ = std::max(echo_expires_, stamp + echo_interval() * wanted_.multiplier);
+    if (echo_from_ != kNever) echo_from_ = std::max(echo_from_, stamp);
     return true;
 }
 
@@ -138,7 +138,7 @@ Session::Output Session::on_time(TimePoint now, TimePoint heard_until, Random& r
         remote_.demand = false;
         out.report = true;
     }
-    if (state_ == Up && echo_expires_ <= heard_until)
+    if (state_ == Up && echo_expires() <= heard_until)
         move_to(Down, BfdDiagnostic::EchoFunctionFailed, now, out);  // 6.8.5
     // 6.8.1, bfd.AuthSeqKnown
     if (received_sequence_.known && !demanding_ && detect_from_ + 2 * detection_time() <= heard_until)
@@ -158,9 +158,14 @@ TimePoint Session::expires() const noexcept
     return expecting_ ? detect_from_ + detection_time() : kNever;
 }
 
+TimePoint Session::echo_expires() const noexcept
+{
+    return echo_from_ == kNever ? kNever : echo_from_ + echo_interval() * wanted_.multiplier;
+}
+
 TimePoint Session::next_deadline() const noexcept
 {
-    TimePoint at = std::min({send_at_, expires(), poll_at_, echo_at_, echo_expires_});
+    TimePoint at = std::min({send_at_, expires(), poll_at_, echo_at_, echo_expires()});
     if (received_sequence_.known && !demanding_) at = std::min(at, detect_from_ + 2 * detection_time());
     return at;
 }
@@ -195,9 +200,8 @@ std::size_t Session::transmit(bool final, TimePoint now, Authenticator& authenti
 EchoPacket Session::transmit_echo(TimePoint now, Random& random) noexcept
 {
     ++echo_sent_;
-    const auto interval = echo_interval();
-    if (echo_expires_ == kNever) echo_expires_ = now + interval * wanted_.multiplier;
-    echo_at_ = now + jittered(interval, random);
+    if (echo_from_ == kNever) echo_from_ = now;
+    echo_at_ = now + jittered(echo_interval(), random);
     return {.discriminator = wanted_.discriminator, .sequence = echo_sent_, .proof = proof(echo_sent_)};
 }
 
@@ -330,19 +334,26 @@ void Session::end_poll() noexcept
 // After every change: timers that follow from the state.
 void Session::settle(TimePoint now, Random& random) noexcept
 {
-    if (demanding_ != we_demand()) {
-        demanding_ = !demanding_;
-        detect_from_ = std::max(detect_from_, now);  // silence was asked for until now, or is from now on
+    // The end of demand is agreed on when its Poll Sequence is over: until then the peer may not know that it is to
+    // speak.
+    const bool demanding = we_demand() || (demanding_ && polling_ && both_up());
+    if (demanding_ != demanding) {
+        demanding_ = demanding;
+        detect_from_ = std::max(detect_from_, now);
         poll_at_ = poll_expires_ = kNever;
     }
     if (demanding_) {
         if (polling_ && poll_expires_ == kNever) poll_expires_ = now + detection_time();
         if (!polling_ && poll_at_ == kNever) poll_at_ = now + receive_interval() * remote_.multiplier;
     }
-    if (!echoes())
-        echo_at_ = echo_expires_ = kNever;
-    else if (echo_at_ == kNever)
+    if (!echoes()) {
+        echo_at_ = echo_from_ = kNever;
+        echo_scheduled_ = {};
+    } else if (echo_scheduled_ != echo_interval()) {
+        echo_scheduled_ = echo_interval();
         echo_at_ = now;
+        if (echo_from_ != kNever) echo_from_ = std::max(echo_from_, now);
+    }
     schedule(now, random);
 }
 

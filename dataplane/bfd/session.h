@@ -56,6 +56,7 @@ public:
     TimePoint next_deadline() const noexcept;
     // When the peer is believed dead; kNever: nothing is expected of it.
     TimePoint expires() const noexcept;
+    TimePoint echo_expires() const noexcept;
 
     // The packet that goes out at `now`, and what follows from that it does. `out` holds the returned number of octets.
     std::size_t transmit(bool final, TimePoint now, Authenticator& authenticator, Random& random,
@@ -148,12 +149,13 @@ private:
 
     bool expecting_ = false;           // a packet came, and the time since has not run out
     TimePoint detect_from_{};          // the detection time runs from here
-    bool demanding_ = false;           // we_demand(), as of the last settle()
+    bool demanding_ = false;           // silence was asked for, and its end isn't agreed on yet
     TimePoint poll_at_ = kNever;       // demanding: the next Poll Sequence
     TimePoint poll_expires_ = kNever;  // demanding: no F came, 6.8.4
     TimePoint echo_at_ = kNever;
-    TimePoint echo_expires_ = kNever;
-    TimePoint last_echo_{};  // time stamp of one that came back
+    Duration echo_scheduled_{};     // the interval that echo_at_ was made with
+    TimePoint echo_from_ = kNever;  // the time for them to come back runs from here; kNever: none was sent yet
+    TimePoint last_echo_{};         // time stamp of one that came back
 
     ReceivedSequence received_sequence_;
     Sequence sequence_;

@@ -46,6 +46,7 @@ struct Link {
         TimePoint arrived = kStart;    // the last packet that got into the queue of side i, true time
         TimePoint demanded = kStart;   // silence was asked for until then
         TimePoint sent = kStart;       // when that one was sent
+        bool overtaken = false;        // the last that arrived is older than one before it
         ControlPacket last{};          // what it said
         std::deque<TimePoint> lost;    // send times of what didn't arrive, echoes too
         std::uint32_t largest_rx = 0;  // of all settings that side i had
@@ -238,6 +239,7 @@ private:
             const auto packet = decode(p.payload);
             ASSERT_TRUE(packet);
             side.last = *packet;  // the last that arrived, even if it was overtaken
+            side.overtaken = p.sent < side.sent;
             side.sent = std::max(side.sent, p.sent);
             side.arrived = now;
         }
@@ -310,12 +312,14 @@ private:
         const auto& peer = *boxes_[1 - side];
         const auto& l = links_[link];
         // A peer that was held up in that time was not alive; nor is an echo turned round while it stands still.
-        const bool both_ways = change.diagnostic == BfdDiagnostic::EchoFunctionFailed || l.settings[side].demand;
+        const bool both_ways = change.diagnostic == BfdDiagnostic::EchoFunctionFailed || l.settings[side].demand ||
+                               l.sides[side].demanded + 5s > now;
         const auto since = both_ways ? now - 5s : l.sides[side].sent;
         if (peer.dead || peer.paused_until > now || peer.last_pause_end > since) return;
         // One that went Down itself speaks once a second from then on, and its word of it may have been lost.
         const auto* there = peer.engine.find(change.id);
-        if (there->state() != Up || peer.true_time(there->changed_at()) > since) return;
+        // And a packet that was overtaken is believed as the newest: nothing in it tells its age.
+        if (l.sides[side].overtaken || there->state() != Up || peer.true_time(there->changed_at()) > since) return;
         ++judged_;
         int lost = 0;
         for (const auto t : l.sides[side].lost) lost += t > since ? 1 : 0;
@@ -354,7 +358,7 @@ api::SetBfdSession any(World& world, bool modes)
     if (modes) {
         s.demand = r.below(4) == 0;
         s.echo = r.below(3) == 0;
-        s.desired_min_echo_tx = static_cast<std::uint32_t>(10'000 + r.below(50'000));
+        s.desired_min_echo_tx = static_cast<std::uint32_t>(30'000 + r.below(50'000));
     }
     return s;
 }

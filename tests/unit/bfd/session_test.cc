@@ -327,7 +327,14 @@ TEST_F(BfdSession, TheEndOfDemandIsNoSilence)
     session.on_time(kT0 + 149ms, kT0 + 149ms, random);
     s.demand = false;
     session.change(s, kT0 + 149ms, random);
-    EXPECT_EQ(session.expires(), kT0 + 299ms);
+    EXPECT_TRUE(session.polling());
+    EXPECT_FALSE(sent(session, kT0 + 149ms).demand);
+    session.on_time(kT0 + 290ms, kT0 + 290ms, random);
+    EXPECT_EQ(session.state(), Up) << "the peer may not have heard of it";
+    auto answer = from_peer(Up);
+    answer.final = true;
+    session.on_packet(answer, kT0 + 291ms, kT0 + 291ms, random);
+    EXPECT_EQ(session.expires(), kT0 + 441ms);
 }
 
 // ---- 6.8.5, 6.8.9: echo --------------------------------------------------------------------------------------------
