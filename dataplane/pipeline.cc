@@ -213,7 +213,7 @@ void Pipeline::keepalive(PeerId peer) noexcept
     meta.peer = peer;
     meta.output = p->interface;
     meta.flow_hash = 1;  // there is no inner flow to tell apart
-    meta.stage = Stage::Encap;
+    meta.stage = Stage::EncapWireguard;
     ctx_.emit(m);
 }
 
@@ -243,12 +243,12 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
             case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
             case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
             case Stage::Local: node::local(ctx_, burst); break;
-            case Stage::Decap: node::decap_wireguard(ctx_, burst); break;
+            case Stage::DecapWireguard: node::decap_wireguard(ctx_, burst); break;
             case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
             case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
             case Stage::Answer: node::answer(ctx_, burst); break;
             case Stage::Fragment: node::fragment(ctx_, burst); break;
-            case Stage::Encap: node::encap_wireguard(ctx_, burst); break;
+            case Stage::EncapWireguard: node::encap_wireguard(ctx_, burst); break;
             case Stage::Rewrite: node::rewrite(ctx_, burst); break;
             case Stage::Transmit: return transmit(burst);
             case Stage::End: return finish(burst);

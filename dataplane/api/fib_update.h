@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/ip.h"
+#include "dataplane/api/esp.h"
 
 #include <cstdint>
 #include <type_traits>
@@ -196,9 +197,10 @@ struct Commit {
     std::uint64_t generation;
 };
 
-using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer,
-                               DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop,
-                               DeleteNexthop, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+using FibUpdate =
+    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer, DeletePeer,
+                 SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop, DeleteNexthop, ClearDown,
+                 SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute, SetProtection, DeleteProtection>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

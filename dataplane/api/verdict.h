@@ -66,6 +66,19 @@ namespace culvert::api {
     V(DropHandoverFull, drop_handover_full, "the owning worker's queue is full")                                      \
     V(DropNoBuffer, drop_no_buffer, "no packet buffer left")                                                          \
     V(DropLocalProtocol, drop_local_protocol, "for this box, but nothing here takes it")                              \
+    V(DropEspNoSa, drop_esp_no_sa, "protected, but no SA may send: nothing leaves in clear")                          \
+    V(DropEspSpi, drop_esp_spi, "ESP with an SPI that no SA has")                                                     \
+    V(DropEspMalformed, drop_esp_malformed, "ESP packet too short or not a whole number of blocks")                   \
+    V(DropEspAuth, drop_esp_auth, "ESP packet fails authentication")                                                  \
+    V(DropEspReplay, drop_esp_replay, "ESP sequence number seen before or too old")                                   \
+    V(DropEspExpired, drop_esp_expired, "ESP packet for an SA past its lifetime")                                     \
+    V(DropEspExhausted, drop_esp_exhausted, "the SA has used its last sequence number")                               \
+    V(DropEspPadding, drop_esp_padding, "authentic ESP packet with malformed padding")                                \
+    V(DropEspInner, drop_esp_inner, "authentic ESP packet that carries what its protection doesn't")                  \
+    V(DropTunnelClear, drop_tunnel_clear, "arrived unprotected, or under another protection, for a protected tunnel") \
+    V(DropEcn, drop_ecn, "congestion on the tunnel's path, and the inner packet can't be told (RFC 6040)")            \
+    V(EspDummy, esp_dummy, "ESP dummy packet: has no inner packet")                                                   \
+    V(NatKeepalive, nat_keepalive, "keepalive of UDP-encapsulated ESP: has no inner packet")                          \
     V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 

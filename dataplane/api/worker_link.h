@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "dataplane/api/bfd.h"
+#include "dataplane/api/esp.h"
 #include "dataplane/api/fib_update.h"
 #include "dataplane/api/wake.h"
 
@@ -54,7 +55,7 @@ struct ReleaseHeld {
 };
 
 using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
-                                   SetBfdSession, DeleteBfdSession>;
+                                   SetBfdSession, DeleteBfdSession, InstallSa, ActivateSa, DeleteSa, MoveSas>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------
@@ -114,7 +115,8 @@ struct WentDown {
 };
 
 using WorkerEvent = std::variant<std::monostate, NeighborMiss, HandshakeWanted, KeysInstalled, KeysProven,
-                                 EndpointMoved, LinkChanged, WentDown, BfdChanged>;
+                                 EndpointMoved, LinkChanged, WentDown, BfdChanged, SaInstalled, SaDeleted, SaProven,
+                                 SaSoftExpired, SaHardExpired, SaWanted, SaPeerMoved>;
 static_assert(std::is_trivially_copyable_v<WorkerEvent>);
 
 // ---- worker -> control: packets ------------------------------------------------------------------------------------

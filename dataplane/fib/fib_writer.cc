@@ -35,6 +35,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::StrayGroupMember: return "group member out of turn";
         case Refusal::StaleClear: return "a later failure came before the clear";
         case Refusal::NoRoom: return "no room in the table";
+        case Refusal::UnknownProtection: return "unknown protection";
     }
     return "?";
 }
@@ -260,6 +261,18 @@ void FibWriter::on(const api::DeleteRoute& u)
     if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete route");
     const bool gone = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.erase(u.prefix) : vrf->lpm6.erase(u.prefix);
     if (!gone) refuse(Refusal::UnknownPrefix, "delete route");
+}
+
+void FibWriter::on(const api::SetProtection& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set protection");
+    if (!tables_.interface(u.interface)) return refuse(Refusal::UnknownInterface, "set protection");
+    if (!tables_.set_protection(u)) refuse(Refusal::IdOutOfRange, "set protection");
+}
+
+void FibWriter::on(const api::DeleteProtection& u)
+{
+    if (!tables_.delete_protection(u.id)) refuse(Refusal::UnknownProtection, "delete protection");
 }
 
 // ---- show ----------------------------------------------------------------------------------------------------------

@@ -30,8 +30,9 @@ enum class Refusal : std::uint8_t {
     StrayGroupMember,  // no SetGroup announced it, or the previous group is incomplete
     StaleClear,        // ClearDown for an epoch that a later failure has passed: not an error, counted here
     NoRoom,
+    UnknownProtection,
 };
-inline constexpr std::size_t kRefusals = 12;
+inline constexpr std::size_t kRefusals = 13;
 std::string_view text(Refusal r) noexcept;
 
 // The fib-writer: drains the FIB channel, edits the tables, acks a generation when every worker has passed a quiescent
@@ -103,6 +104,8 @@ private:
     void on(const api::DeleteGroup& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
+    void on(const api::SetProtection& u);
+    void on(const api::DeleteProtection& u);
 
     api::FibChannel& channel_;
     Tables& tables_;

@@ -35,6 +35,8 @@ Tables::Tables(Rcu& rcu)
       wireguards_(kIds16),
       listeners_(kIds16),
       peers_(kMaxPeers),
+      protections_(api::kMaxProtections),
+      esp_ports_(kIds16),
       host_links_(kIds16)
 {
     set_vrf(kDefaultVrf);
@@ -48,6 +50,8 @@ Tables::~Tables()
     for (const auto& [id, tries] : allowed_) delete wireguards_[index(id)].load(std::memory_order_relaxed);
     for (const auto id : listening_vrfs_) delete listeners_[index(id)].load(std::memory_order_relaxed);
     for (const auto& [id, sources] : sources_) delete peers_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : protection_ids_) delete protections_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : esp_vrfs_) delete esp_ports_[index(id)].load(std::memory_order_relaxed);
     reclaimer_.drain();
     // The tries of allowed-ips and sources give their blocks back to the pools, which therefore go after them.
     allowed_.clear();
@@ -219,6 +223,49 @@ Tables::Change Tables::delete_peer_source(const api::DeletePeerSource& update)
     const auto at = sources_.find(update.peer);
     if (at == sources_.end()) return Change::Unknown;
     return at->second->remove(update.prefix) ? Change::Done : Change::Absent;
+}
+
+// ---- IPsec ---------------------------------------------------------------------------------------------------------
+
+bool Tables::takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept
+{
+    const auto* ports = get(esp_ports_, index(outer_vrf));
+    return ports && std::find(ports->begin(), ports->end(), udp_port) != ports->end();
+}
+
+bool Tables::set_protection(const api::SetProtection& update)
+{
+    if (update.id == kNoProtection || index(update.id) >= api::kMaxProtections) return false;
+    const auto* old = protection(update.id);
+    const auto old_outer = old ? old->outer_vrf : update.outer_vrf;
+    protection_ids_.insert(update.id);
+    replace(protections_, index(update.id), static_cast<const Protection*>(new Protection(update)));
+    publish_esp_ports(update.outer_vrf);
+    if (old_outer != update.outer_vrf) publish_esp_ports(old_outer);
+    return true;
+}
+
+bool Tables::delete_protection(ProtectionId id)
+{
+    if (protection_ids_.erase(id) == 0) return false;
+    const auto outer = protection(id)->outer_vrf;
+    replace(protections_, index(id), static_cast<const Protection*>(nullptr));
+    publish_esp_ports(outer);
+    return true;
+}
+
+void Tables::publish_esp_ports(VrfId outer_vrf)
+{
+    auto next = std::make_unique<EspPorts>();
+    bool any = false;
+    for (const auto id : protection_ids_) {
+        const auto* p = protection(id);
+        if (p->outer_vrf != outer_vrf) continue;
+        any = true;
+        if (std::find(next->begin(), next->end(), p->udp_port) == next->end()) next->push_back(p->udp_port);
+    }
+    esp_vrfs_.insert(outer_vrf);
+    replace(esp_ports_, index(outer_vrf), any ? static_cast<const EspPorts*>(next.release()) : nullptr);
 }
 
 // ---- memory --------------------------------------------------------------------------------------------------------

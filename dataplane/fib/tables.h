@@ -50,6 +50,8 @@ struct Peer {
     const PrefixSet* sources = nullptr;
 };
 
+using Protection = api::SetProtection;
+
 // All that workers look things up in. Every const method is for readers: noexcept, without locks, O(1) or a trie walk;
 // a pointer is good until the reader's next quiescent state (Rcu::Reader), never longer, and null says "no such thing".
 // What is not const belongs to the fib-writer (FibWriter), except set_host_link.
@@ -99,6 +101,13 @@ public:
         const auto* p = peer(id);
         return p && p->sources->contains(source);
     }
+    const Protection* protection(ProtectionId id) const noexcept
+    {
+        return index(id) < api::kMaxProtections ? get(protections_, index(id)) : nullptr;
+    }
+    // Does the VRF take ESP, and in UDP to this port?
+    bool takes_esp(VrfId outer_vrf) const noexcept { return get(esp_ports_, index(outer_vrf)) != nullptr; }
+    bool takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept;
     bool host_link(VrfId id) const noexcept { return host_links_[index(id)].load(std::memory_order_acquire); }
 
     const NexthopTable& nexthops() const noexcept { return nexthops_; }
@@ -133,6 +142,8 @@ public:
     bool delete_peer(PeerId id);
     Change add_peer_source(const api::AddPeerSource& update);
     Change delete_peer_source(const api::DeletePeerSource& update);
+    bool set_protection(const api::SetProtection& update);
+    bool delete_protection(ProtectionId id);
 
     struct ArenaUse {
         std::string name;
@@ -151,6 +162,7 @@ private:
     // The UDP ports of one outer VRF's WireGuard interfaces, by port.
     struct Listeners;
     struct Allowed;
+    using EspPorts = std::vector<std::uint16_t>;  // few
 
     template <class T>
     static T* get(const IdTable<std::atomic<T*>>& table, std::size_t i) noexcept
@@ -164,6 +176,7 @@ private:
     }
     void map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to);
     void publish_listeners(VrfId outer_vrf);
+    void publish_esp_ports(VrfId outer_vrf);
 
     Reclaimer reclaimer_;
     TriePool pool4_;
@@ -176,12 +189,16 @@ private:
     IdTable<std::atomic<const Wireguard*>> wireguards_;
     IdTable<std::atomic<const Listeners*>> listeners_;
     IdTable<std::atomic<const Peer*>> peers_;
+    IdTable<std::atomic<const Protection*>> protections_;
+    IdTable<std::atomic<const EspPorts*>> esp_ports_;  // by outer VRF; null: no protection is there
     IdTable<std::atomic<bool>> host_links_;
     // The writer's: which places are taken, and what is edited in place.
     std::set<VrfId> vrf_ids_;
     std::set<InterfaceId> interface_ids_;
     std::set<PortId> port_ids_;
     std::set<VrfId> listening_vrfs_;
+    std::set<ProtectionId> protection_ids_;
+    std::set<VrfId> esp_vrfs_;
     std::unordered_map<InterfaceId, std::unique_ptr<Allowed>> allowed_;
     std::unordered_map<PeerId, std::unique_ptr<PrefixSet>> sources_;
 };

@@ -87,7 +87,7 @@ void decap_wireguard(Context& ctx, Burst& burst) noexcept
             if (to != ctx.self) {
                 ++meta.hops;
                 meta.owner = to;
-                meta.after = Stage::Decap;
+                meta.after = Stage::DecapWireguard;
                 meta.end(Verdict::HandedOver);
                 continue;
             }

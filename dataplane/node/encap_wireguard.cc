@@ -25,7 +25,7 @@ void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
     auto& meta = metadata(m);
     if (m->data_len == 0) return meta.end(Verdict::DropWireguardKeyExpired);
     meta.received_at = ctx.now.time_since_epoch().count();
-    meta.after = Stage::Encap;
+    meta.after = Stage::EncapWireguard;
     meta.path = nullptr;
     const bool taken = ctx.holds.hold({.peer = meta.peer}, m, ctx.now).taken;
     meta.end(taken ? Verdict::HoldHandshake : Verdict::DropHoldFull);
@@ -102,7 +102,7 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
         }
         if (owner != ctx.self) {
             meta.owner = owner;
-            meta.after = Stage::Encap;
+            meta.after = Stage::EncapWireguard;
             meta.end(Verdict::HandedOver);
             continue;
         }

@@ -98,11 +98,11 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
         case NexthopKind::Glean: return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
         case NexthopKind::WireguardPeer:
             meta.peer = n.peer;
-            next = Stage::Encap;
+            next = Stage::EncapWireguard;
             break;
         default:  // WireguardLookup; lookup sends no other kind here
             if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
-            next = Stage::Encap;
+            next = Stage::EncapWireguard;
             break;
     }
 

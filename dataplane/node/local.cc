@@ -16,7 +16,7 @@ void wireguard(Context& ctx, Metadata& meta, InterfaceId interface, Bytes payloa
     const auto* w = ctx.tables.interface(interface);
     if (w == nullptr || !w->up) return meta.end(Verdict::DropInterfaceDown);
     if (wg::is_data(payload)) {
-        meta.stage = Stage::Decap;
+        meta.stage = Stage::DecapWireguard;
         return;
     }
     if (!wg::is_handshake(payload)) return meta.end(Verdict::DropWireguardMalformed);
