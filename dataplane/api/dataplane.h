@@ -103,6 +103,7 @@ public:
     // The worker that owns a peer: the one that seals and opens its packets and takes its commands.
     virtual WorkerId owner(PeerId peer) const = 0;
     virtual const PeerActivity& activity(PeerId peer) const = 0;
+    virtual const TunnelActivity& activity(InterfaceId tunnel) const = 0;
 
     virtual std::array<std::uint64_t, kVerdictCount> verdicts() const = 0;
     virtual InterfaceCounters interface_counters(InterfaceId id) const = 0;

@@ -79,6 +79,25 @@ namespace culvert::api {
     V(DropEcn, drop_ecn, "congestion on the tunnel's path, and the inner packet can't be told (RFC 6040)")            \
     V(EspDummy, esp_dummy, "ESP dummy packet: has no inner packet")                                                   \
     V(NatKeepalive, nat_keepalive, "keepalive of UDP-encapsulated ESP: has no inner packet")                          \
+    V(HoldFragment, hold_fragment, "waits for the other fragments of its datagram")                                   \
+    V(Reassembled, reassembled, "fragment that was joined into its datagram")                                         \
+    V(PuntPathMtu, punt_path_mtu, "ICMP error about a tunnel's own packet for the control plane")                     \
+    V(GreKeepaliveReceived, gre_keepalive_received, "GRE keepalive of ours that came back")                           \
+    V(DropGreMalformed, drop_gre_malformed, "malformed GRE header, or one that RFC 2784 says to drop")                \
+    V(DropGreChecksum, drop_gre_checksum, "GRE checksum is wrong, or missing where it is asked for")                  \
+    V(DropGreSequence, drop_gre_sequence, "GRE sequence number out of order, or missing where it is asked for")       \
+    V(DropGreProtocol, drop_gre_protocol, "GRE packet that carries neither IPv4 nor IPv6")                            \
+    V(DropNoTunnel, drop_no_tunnel, "no tunnel has these outer addresses and this key")                               \
+    V(DropTunnelDown, drop_tunnel_down, "the tunnel is down")                                                         \
+    V(DropTunnelNoEndpoint, drop_tunnel_no_endpoint, "no endpoint is known for the multipoint tunnel's next hop")     \
+    V(DropFragmentTiny, drop_fragment_tiny, "fragment too short to hold what it must, or not a multiple of 8")        \
+    V(DropFragmentTooLarge, drop_fragment_too_large, "fragments of a datagram larger than a packet buffer")           \
+    V(DropFragmentDuplicate, drop_fragment_duplicate, "fragment that is there already")                               \
+    V(DropFragmentOverlap, drop_fragment_overlap, "fragments that overlap: the whole datagram is dropped")            \
+    V(DropFragmentTimeout, drop_fragment_timeout, "its datagram's other fragments didn't come in time")               \
+    V(DropFragmentEvicted, drop_fragment_evicted, "its datagram gave way to newer ones: too many are incomplete")     \
+    V(DropFragmentSource, drop_fragment_source, "too many incomplete datagrams of one sender")                        \
+    V(DropFragmentCount, drop_fragment_count, "datagram in too many fragments")                                       \
     V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 

@@ -28,6 +28,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::UnknownNexthop: return "unknown next hop";
         case Refusal::UnknownInterface: return "unknown interface";
         case Refusal::UnknownPeer: return "unknown peer";
+        case Refusal::UnknownTunnel: return "unknown tunnel";
         case Refusal::UnknownPrefix: return "prefix is not there";
         case Refusal::IdOutOfRange: return "id out of range";
         case Refusal::BadPrefix: return "malformed prefix";
@@ -143,6 +144,22 @@ void FibWriter::on(const api::SetWireguard& u)
 {
     if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set WireGuard interface");
     if (!tables_.set_wireguard(u)) refuse(Refusal::UnknownInterface, "set WireGuard interface");
+}
+
+void FibWriter::on(const api::SetTunnel& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set tunnel");
+    if (!tables_.set_tunnel(u)) refuse(Refusal::UnknownInterface, "set tunnel");
+}
+
+void FibWriter::on(const api::SetTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().set_endpoint(u)) refuse(Refusal::UnknownTunnel, "set tunnel endpoint");
+}
+
+void FibWriter::on(const api::DeleteTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().erase_endpoint(u)) refuse(Refusal::UnknownTunnel, "delete tunnel endpoint");
 }
 
 void FibWriter::on(const api::SetPeer& u)

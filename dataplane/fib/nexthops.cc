@@ -12,7 +12,8 @@ bool leaves_by_interface(NexthopKind kind) noexcept
         case NexthopKind::Adjacency:
         case NexthopKind::Glean:
         case NexthopKind::WireguardPeer:
-        case NexthopKind::WireguardLookup: return true;
+        case NexthopKind::WireguardLookup:
+        case NexthopKind::Tunnel: return true;
         case NexthopKind::Local:
         case NexthopKind::Via:
         case NexthopKind::Blackhole:

@@ -29,6 +29,7 @@ Tables::Tables(Rcu& rcu)
       pool6_("lpm6", "lpm6-rib", reclaimer_),
       nexthops_(reclaimer_),
       groups_(nexthops_, reclaimer_),
+      tunnels_(reclaimer_),
       vrfs_(kIds16),
       interfaces_(kIds16),
       ports_(kIds16),
@@ -108,6 +109,7 @@ bool Tables::delete_interface(InterfaceId id)
     map_port(old->port, old->vlan, id, kNoInterface);
     replace(interfaces_, index(id), static_cast<const Interface*>(nullptr));
     nexthops_.refresh(id, nullptr);
+    tunnels_.erase(id);
 
     if (const auto* w = wireguard(id)) {
         const auto outer = w->outer_vrf;
@@ -151,6 +153,14 @@ bool Tables::set_wireguard(const api::SetWireguard& update)
                                                         update.source, &tries->v4, &tries->v6}));
     publish_listeners(update.outer_vrf);
     if (old_outer != update.outer_vrf) publish_listeners(old_outer);
+    return true;
+}
+
+bool Tables::set_tunnel(const api::SetTunnel& update)
+{
+    const auto* i = interface(update.interface);
+    if (!i || i->kind != api::InterfaceKind::Tunnel || !vrf(update.outer_vrf)) return false;
+    tunnels_.set(update);
     return true;
 }
 
@@ -280,6 +290,7 @@ std::vector<Tables::ArenaUse> Tables::memory() const
     const auto objects = [&out](const char* name, std::size_t octets) { out.push_back({name, octets, octets}); };
     objects("nexthops", nexthops_.bytes());
     objects("groups", groups_.bytes());
+    objects("tunnels", tunnels_.bytes());
     objects("peers", peers);
     objects("interfaces", interface_ids_.size() * sizeof(Interface) + port_ids_.size() * sizeof(PortMap));
     objects("waiting for readers", reclaimer_.bytes());

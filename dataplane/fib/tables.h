@@ -10,6 +10,7 @@
 #include "dataplane/fib/nexthops.h"
 #include "dataplane/fib/prefix_set.h"
 #include "dataplane/fib/rcu.h"
+#include "dataplane/fib/tunnels.h"
 
 #include <array>
 #include <atomic>
@@ -108,6 +109,8 @@ public:
     // Does the VRF take ESP, and in UDP to this port?
     bool takes_esp(VrfId outer_vrf) const noexcept { return get(esp_ports_, index(outer_vrf)) != nullptr; }
     bool takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept;
+    const Tunnel* tunnel(InterfaceId id) const noexcept { return tunnels_.find(id); }
+    const TunnelTable& tunnels() const noexcept { return tunnels_; }
     bool host_link(VrfId id) const noexcept { return host_links_[index(id)].load(std::memory_order_acquire); }
 
     const NexthopTable& nexthops() const noexcept { return nexthops_; }
@@ -136,6 +139,8 @@ public:
     bool set_interface(const api::SetInterface& update);
     bool delete_interface(InterfaceId id);
     bool set_wireguard(const api::SetWireguard& update);
+    bool set_tunnel(const api::SetTunnel& update);
+    TunnelTable& tunnels() noexcept { return tunnels_; }
     Change set_allowed_ip(const api::SetAllowedIp& update);
     Change delete_allowed_ip(const api::DeleteAllowedIp& update);
     bool set_peer(const api::SetPeer& update);
@@ -183,6 +188,7 @@ private:
     TriePool pool6_;
     NexthopTable nexthops_;
     GroupTable groups_;
+    TunnelTable tunnels_;
     IdTable<std::atomic<Vrf*>> vrfs_;
     IdTable<std::atomic<const Interface*>> interfaces_;
     IdTable<std::atomic<PortMap*>> ports_;

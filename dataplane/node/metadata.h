@@ -23,12 +23,15 @@ enum class Stage : std::uint8_t {
     Lookup4,  // destination -> group -> `path`
     Lookup6,
     Local,           // for this box
+    Reassemble,      // a fragment that may be tunnel input
     DecapWireguard,  // data for us
     DecapEsp,
+    DecapGre,
     Forward4,  // TTL, MTU, MSS, then what kind of next hop it is
     Forward6,
     Answer,          // becomes an ICMP error
     Fragment,        // is cut to the MTU of `path`, then goes on to `after`
+    EncapGre,        // into the GRE of `output`
     EncapWireguard,  // sealed for `peer`
     EncapEsp,        // sealed for `protection`
     Rewrite,         // link-layer header of `path`
