@@ -61,6 +61,7 @@ public:
                                     .cpu = options.cpus.empty() ? std::nullopt : std::optional{options.cpus[i]},
                                     .busy = options.poll_busy,
                                     .hash_seed = seed,
+                                    .tunnel_activity = tunnel_activity_,
                                     .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
                                                         activity_.all(), hints_));
@@ -145,6 +146,8 @@ public:
         return activity_[peer];
     }
 
+    const api::TunnelActivity& activity(InterfaceId tunnel) const override { return tunnel_activity_[index(tunnel)]; }
+
     std::array<std::uint64_t, api::kVerdictCount> verdicts() const override
     {
         std::array<std::uint64_t, api::kVerdictCount> sum{};
@@ -212,6 +215,7 @@ private:
     api::FibChannel channel_;
     fib::FibWriter writer_;
     Activity activity_;
+    std::vector<api::TunnelActivity> tunnel_activity_{std::size_t{1} << 16};  // by InterfaceId
     node::OwnerHints hints_;
     std::map<PortId, std::unique_ptr<io::Port>> ports_;
     std::vector<std::unique_ptr<Worker>> workers_;

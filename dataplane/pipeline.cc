@@ -178,9 +178,19 @@ void Pipeline::settle() noexcept
     if (lost != 0) ctx_.link.lost_events.fetch_add(lost, std::memory_order_relaxed);
 }
 
-void Pipeline::expire() noexcept { end_all(ctx_.holds.expire(ctx_.now), Verdict::DropHoldExpired); }
+void Pipeline::expire() noexcept
+{
+    PacketList late;
+    ctx_.reassembly.expire(ctx_.now, late);
+    while (!late.empty()) ctx_.emit(late.pop());
+    end_all(ctx_.holds.expire(ctx_.now), Verdict::DropHoldExpired);
+}
 
-void Pipeline::shut_down() noexcept { end_all(ctx_.holds.release_all(), Verdict::DropShutdown); }
+void Pipeline::shut_down() noexcept
+{
+    end_all(ctx_.reassembly.release_all(), Verdict::DropShutdown);
+    end_all(ctx_.holds.release_all(), Verdict::DropShutdown);
+}
 
 void Pipeline::resume(PacketList list) noexcept
 {
@@ -243,11 +253,14 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
             case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
             case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
             case Stage::Local: node::local(ctx_, burst); break;
+            case Stage::Reassemble: node::reassemble(ctx_, burst); break;
+            case Stage::DecapGre: node::decap_gre(ctx_, burst); break;
             case Stage::DecapWireguard: node::decap_wireguard(ctx_, burst); break;
             case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
             case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
             case Stage::Answer: node::answer(ctx_, burst); break;
             case Stage::Fragment: node::fragment(ctx_, burst); break;
+            case Stage::EncapGre: node::encap_gre(ctx_, burst); break;
             case Stage::EncapWireguard: node::encap_wireguard(ctx_, burst); break;
             case Stage::Rewrite: node::rewrite(ctx_, burst); break;
             case Stage::Transmit: return transmit(burst);
@@ -306,6 +319,7 @@ void Pipeline::finish(Burst& burst) noexcept
             case Verdict::PuntArp:
             case Verdict::PuntNd:
             case Verdict::PuntWireguard:
+            case Verdict::PuntPathMtu:
                 for (rte_mbuf* m : run) punt(m);
                 return;
             default:
@@ -343,6 +357,11 @@ void Pipeline::punt(rte_mbuf* m) noexcept
         punt_.from = d.from;
         punt_.to = d.to;
         bytes = d.payload;
+    } else if (meta.verdict == Verdict::PuntPathMtu) {
+        punt_.klass = api::PuntClass::PathMtu;
+        punt_.interface = meta.input;
+        bytes = node::data(m);
+        bytes = bytes.first(std::min(bytes.size(), punt_.bytes.size()));
     } else {
         punt_.klass = meta.verdict == Verdict::PuntArp ? api::PuntClass::Arp : api::PuntClass::NeighborDiscovery;
         punt_.interface = meta.input;

@@ -2,6 +2,7 @@
 
 #include "dataplane/node/context.h"
 
+#include <algorithm>
 #include <span>
 
 namespace culvert::dataplane {
@@ -40,7 +41,10 @@ public:
     void settle() noexcept;
     // What has waited too long. next_deadline() says when to call it.
     void expire() noexcept;
-    TimePoint next_deadline() const noexcept { return ctx_.holds.next_deadline(); }
+    TimePoint next_deadline() const noexcept
+    {
+        return std::min(ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline());
+    }
 
     // Frees all that waits, as DropShutdown.
     void shut_down() noexcept;

@@ -47,7 +47,10 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
                .pool = pool,
                .self = options.id,
                .workers = options.workers,
-               .hash_seed = options.hash_seed},
+               .hash_seed = options.hash_seed,
+               .tunnel_activity = options.tunnel_activity,
+               .reassembly =
+                   node::Reassembly({.fragments = std::min<std::size_t>(1024, options.max_held)}, options.hash_seed)},
       pipeline_(context_, *this),
       idle_(link_.worker_wake, {.busy = options.busy}),
       reader_(rcu.register_reader()),

@@ -70,6 +70,8 @@ struct SetTunnel {
     bool has_key : 1 = false;
     // The outer IPv4 packet has the inner's DF (of IPv6: set when it is larger than 1280). Else it never has.
     bool copy_df : 1 = true;
+    // The peer's keepalives are sent back, and ours that come back are noted, even while the interface is down.
+    bool keepalives : 1 = true;
     // Not usable, whatever else: the control plane found that it would run inside itself.
     bool loops : 1 = false;
     std::uint32_t key = 0;

@@ -88,7 +88,6 @@ namespace culvert::api {
     V(DropGreSequence, drop_gre_sequence, "GRE sequence number out of order, or missing where it is asked for")       \
     V(DropGreProtocol, drop_gre_protocol, "GRE packet that carries neither IPv4 nor IPv6")                            \
     V(DropNoTunnel, drop_no_tunnel, "no tunnel has these outer addresses and this key")                               \
-    V(DropTunnelDown, drop_tunnel_down, "the tunnel is down")                                                         \
     V(DropTunnelNoEndpoint, drop_tunnel_no_endpoint, "no endpoint is known for the multipoint tunnel's next hop")     \
     V(DropFragmentTiny, drop_fragment_tiny, "fragment too short to hold what it must, or not a multiple of 8")        \
     V(DropFragmentTooLarge, drop_fragment_too_large, "fragments of a datagram larger than a packet buffer")           \

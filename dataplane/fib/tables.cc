@@ -70,6 +70,12 @@ InterfaceId Tables::wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAd
     return kNoInterface;
 }
 
+bool Tables::takes_wireguard(VrfId outer_vrf) const noexcept
+{
+    const auto* l = get(listeners_, index(outer_vrf));
+    return l && !l->entries.empty();
+}
+
 // ---- VRFs and interfaces -------------------------------------------------------------------------------------------
 
 bool Tables::set_vrf(VrfId id)

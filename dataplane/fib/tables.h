@@ -79,6 +79,8 @@ public:
     // The WireGuard interface that takes a UDP datagram to `port` of the local address `to` of `outer_vrf`, or
     // kNoInterface.
     InterfaceId wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAddress& to) const noexcept;
+    // Does any WireGuard interface take datagrams of the VRF?
+    bool takes_wireguard(VrfId outer_vrf) const noexcept;
     // The peer whose allowed-ips hold the destination, or kNoPeer.
     PeerId allowed_peer(InterfaceId id, std::uint32_t destination4) const noexcept
     {

@@ -5,14 +5,17 @@
 #include "dataplane/fib/tables.h"
 #include "dataplane/node/burst.h"
 #include "dataplane/node/counters.h"
+#include "dataplane/node/gre_sequence.h"
 #include "dataplane/node/hold.h"
 #include "dataplane/node/owner_hints.h"
 #include "dataplane/node/packet_list.h"
+#include "dataplane/node/reassembly.h"
 #include "dataplane/node/token_bucket.h"
 #include "dataplane/wg/peer_table.h"
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace culvert::node {
 
@@ -27,7 +30,8 @@ struct Context {
     rte_mempool* pool;
     WorkerId self{};
     std::uint8_t workers = 1;
-    std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
+    std::uint64_t hash_seed = 0;                       // secret: nobody outside can choose flows that collide
+    std::span<api::TunnelActivity> tunnel_activity{};  // by InterfaceId, shared by all workers
 
     TimePoint now{};  // of the poll round
     std::uint32_t next_fragment_id = 0;
@@ -36,6 +40,10 @@ struct Context {
     TokenBucket punt_arp{2000, 256};
     TokenBucket punt_nd{2000, 256};
     TokenBucket punt_wireguard{4000, 512};
+    TokenBucket punt_path_mtu{100, 20};
+
+    GreSequences gre{};
+    Reassembly reassembly{{}, hash_seed};
 
     std::array<PacketList, kStageCount> queues{};
     // Of the burst at hand; here, so that they are initialised only once.
@@ -49,6 +57,17 @@ struct Context {
     {
         if (!link.events.push(event)) link.lost_events.fetch_add(1, std::memory_order_relaxed);
         told_control = true;
+    }
+    void keepalive_received(InterfaceId tunnel) noexcept
+    {
+        if (index(tunnel) < tunnel_activity.size())
+            tunnel_activity[index(tunnel)].keepalive_received.store(now.time_since_epoch().count(),
+                                                                    std::memory_order_relaxed);
+    }
+    // Of a tunnel's sequence numbers.
+    WorkerId owner_of(InterfaceId tunnel) const noexcept
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(tunnel) % workers)};
     }
     WorkerId owner_of(PeerId peer) const noexcept { return WorkerId{static_cast<std::uint8_t>(index(peer) % workers)}; }
 };

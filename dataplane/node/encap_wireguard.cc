@@ -48,7 +48,7 @@ public:
         peer_ = job.peer;
         const auto* w = ctx_.tables.wireguard(tunnel);
         known_ = w != nullptr;
-        if (known_) headers_ = {*w, job.to};
+        if (known_) headers_ = {w->outer_vrf, w->source, w->listen_port, job.to};
     }
     void send(rte_mbuf* m, const wg::SealJob& job, std::uint8_t ecn_bits) noexcept
     {
@@ -60,7 +60,8 @@ public:
         // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
         append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
         rte_pktmbuf_prepend(m, wg::kDataHeader);
-        headers_.put(m, static_cast<std::uint16_t>(ctx_.next_fragment_id++), ecn_bits);
+        // DF stays clear: a router on the way may cut it, the inner sender doesn't know this path.
+        headers_.put(m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++), .tos = ecn_bits});
     }
 
 private:
@@ -77,7 +78,7 @@ private:
     InterfaceId tunnel_{kNoInterface};
     PeerId peer_{kNoPeer};
     bool known_ = false;
-    OuterHeaders headers_;
+    OuterUdp headers_;
     std::uint64_t packets_ = 0;
     std::uint64_t octets_ = 0;
 };

@@ -49,7 +49,7 @@ public:
     OuterUdp(VrfId vrf, const IpAddress& source, std::uint16_t source_port, const Endpoint& to) noexcept;
 
     std::size_t size() const noexcept { return ip_.size() + sizeof udp_; }
-    // As OuterIp::put(). `checksum4`: UDP's checksum over IPv4 is zero anyway (RFC 768, RFC 3948 2.1).
+    // As OuterIp::put(). The checksum of UDP over IPv4 is zero (RFC 768, RFC 3948 2.1).
     void put(rte_mbuf* m, const OuterFields& fields) const noexcept;
 
 private:

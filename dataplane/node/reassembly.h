@@ -27,7 +27,7 @@ class Reassembly {
 public:
     struct Limits {
         std::size_t datagrams = 512;
-        std::size_t fragments = 4096;  // buffers in all
+        std::size_t fragments = 1024;  // buffers in all
         std::size_t of_sender = 64;    // datagrams; senders share by hash
         std::size_t of_datagram = 64;  // fragments
         std::size_t largest = 9000;    // octets of a whole packet, headers included
@@ -74,15 +74,24 @@ private:
         std::size_t offset = 0;  // of its part, octets
         std::size_t length = 0;
         bool more = false;
-        std::uint8_t next_header = 0;  // IPv6: of the fragment header
+        std::size_t link = 0;  // IPv6: where the number of the fragment header stands
+        std::size_t fragment_header = 0;
+    };
+    // The first one has its header still; the others' is off.
+    struct Part {
+        rte_mbuf* packet;
+        std::uint16_t offset;
+        std::uint16_t length;
     };
     struct Datagram {
         Key key;
         std::uint64_t hash = 0;
         TimePoint since{};
-        PacketList parts;      // by offset
-        std::size_t have = 0;  // octets of payload
-        std::size_t end = 0;   // where the last one ends; 0: not known
+        Piece first;            // of the one with offset 0, once it is there
+        std::size_t count = 0;  // of parts, which are at the slot's place in parts_, by offset
+        std::size_t have = 0;   // octets of payload
+        bool congested = false;
+        std::size_t end = 0;  // where the last one ends; 0: not known
         bool spoilt = false;
         std::uint16_t next = kNone;  // of the bucket, or of the free slots
         std::uint16_t older = kNone, newer = kNone;
@@ -94,14 +103,16 @@ private:
     std::uint16_t& sender(const Key& key) noexcept;
     std::uint16_t find(const Key& key, std::uint64_t hash) noexcept;
     std::uint16_t start(const Key& key, std::uint64_t hash, TimePoint now, PacketList& out) noexcept;
-    api::Verdict insert(Datagram& d, rte_mbuf* m, const Piece& piece) noexcept;
-    rte_mbuf* join(Datagram& d, PacketList& out) noexcept;
-    void drop_parts(Datagram& d, api::Verdict verdict, PacketList& out) noexcept;
+    Part* parts(std::uint16_t at) noexcept { return &parts_[at * limits_.of_datagram]; }
+    api::Verdict insert(std::uint16_t at, rte_mbuf* m, const Piece& piece) noexcept;
+    void join(std::uint16_t at, PacketList& out) noexcept;
+    void drop_parts(std::uint16_t at, api::Verdict verdict, PacketList& out) noexcept;
     void forget(std::uint16_t at) noexcept;
 
     Limits limits_;
     std::uint64_t seed_;
     std::vector<Datagram> slots_;
+    std::vector<Part> parts_;
     std::vector<std::uint16_t> buckets_;
     std::array<std::uint16_t, kSenders> senders_{};
     std::uint16_t free_ = kNone;

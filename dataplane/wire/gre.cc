@@ -19,20 +19,6 @@ Gre parse_gre(Bytes bytes) noexcept
     return gre;
 }
 
-void put_gre(std::uint8_t* to, std::uint16_t flags, std::uint16_t protocol, std::uint32_t key,
-             std::uint32_t sequence) noexcept
-{
-    const auto put32 = [&to](std::uint32_t v) {
-        const be32 wire{v};
-        std::memcpy(to, &wire, sizeof wire);
-        to += sizeof wire;
-    };
-    put32(std::uint32_t{flags} << 16 | protocol);
-    if ((flags & GreHeader::kChecksum) != 0) put32(0);
-    if ((flags & GreHeader::kKey) != 0) put32(key);
-    if ((flags & GreHeader::kSequence) != 0) put32(sequence);
-}
-
 void set_gre_checksum(MutableBytes gre) noexcept
 {
     Checksum sum;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace culvert::wire {
 
@@ -45,8 +46,19 @@ Gre parse_gre(Bytes bytes) noexcept;
 // Is the checksum over all of it intact?
 inline bool gre_intact(Bytes gre) noexcept { return Sum{}.add(gre).intact(); }
 // Writes gre_length(flags) octets; the checksum, if asked for, is zero until set_gre_checksum().
-void put_gre(std::uint8_t* to, std::uint16_t flags, std::uint16_t protocol, std::uint32_t key,
-             std::uint32_t sequence) noexcept;
+inline void put_gre(std::uint8_t* to, std::uint16_t flags, std::uint16_t protocol, std::uint32_t key,
+                    std::uint32_t sequence) noexcept
+{
+    const auto put32 = [&to](std::uint32_t v) {
+        const be32 wire{v};
+        std::memcpy(to, &wire, sizeof wire);
+        to += sizeof wire;
+    };
+    put32(std::uint32_t{flags} << 16 | protocol);
+    if ((flags & GreHeader::kChecksum) != 0) put32(0);
+    if ((flags & GreHeader::kKey) != 0) put32(key);
+    if ((flags & GreHeader::kSequence) != 0) put32(sequence);
+}
 void set_gre_checksum(MutableBytes gre) noexcept;
 
 }  // namespace culvert::wire
