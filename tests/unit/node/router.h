@@ -135,6 +135,8 @@ public:
     std::vector<api::PeerActivity> activity{64};
     crypto::AeadContext aead;
     wg::PeerTable peers{aead, activity};
+    std::vector<api::ProtectionActivity> protection_activity{64};
+    esp::SaTable sas{aead, protection_activity};
     node::Counters counters;
     node::HoldTable holds{512};
     node::OwnerHints hints;
@@ -142,6 +144,7 @@ public:
     node::Context context{.tables = tables,
                           .counters = counters,
                           .peers = peers,
+                          .sas = sas,
                           .holds = holds,
                           .link = *link,
                           .hints = hints,
