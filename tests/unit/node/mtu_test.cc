@@ -1,7 +1,7 @@
 #include "tests/unit/node/pair.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <set>
 
 namespace culvert::dataplane::test {
 
@@ -176,16 +176,16 @@ protected:
             return 0;
         }
         EXPECT_EQ(kind, Kind::V4);
-        std::set<std::size_t> seen;  // octets of the datagram
+        std::vector<bool> seen(in.size());
         for (const auto& piece : out_b) {
             auto p = piece.packet();
             const std::size_t at = static_cast<std::size_t>(header4(p).fragment & 0x1fff) * 8;
             for (std::size_t i = 20; i < p.size(); ++i) {
-                EXPECT_EQ(p[i], in[at + i]) << size;
-                seen.insert(at + i);
+                EXPECT_TRUE(at + i < in.size() && p[i] == in[at + i]) << size;
+                if (at + i < in.size()) seen[at + i] = true;
             }
         }
-        EXPECT_EQ(seen.size(), in.size() - 20) << "size " << size;
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), true), static_cast<std::ptrdiff_t>(in.size() - 20)) << size;
         return 0;
     }
 
@@ -205,7 +205,7 @@ TEST_P(Mtu, EverySizeIsCarriedOrAnsweredWithOneThatIs)
             for (const auto& p : outer) ASSERT_LE(p.size(), GetParam().path);
             if (number == 0) {
                 ++carried;
-                if (size <= mtu) EXPECT_EQ(outer.size(), 1u) << "cut without need: size " << size;
+                EXPECT_TRUE(size > mtu || outer.size() == 1) << "cut without need: size " << size;
                 continue;
             }
             ++answered;
@@ -215,7 +215,7 @@ TEST_P(Mtu, EverySizeIsCarriedOrAnsweredWithOneThatIs)
             EXPECT_EQ(number, kind == Kind::V6 ? std::max<std::size_t>(mtu, 1280) : mtu);
             EXPECT_EQ(send(kind, number), 0u) << "the number works at the first try";
             EXPECT_EQ(out_b.size(), 1u);
-            if (number == mtu) EXPECT_EQ(outer.size(), 1u) << "at full size, not cut";
+            EXPECT_TRUE(number != mtu || outer.size() == 1) << "at full size, not cut";
         }
     }
     EXPECT_GT(carried, 0u);
