@@ -89,9 +89,8 @@ struct BfdSettings {
     std::optional<Microseconds> receive_interval, transmit_interval;
     std::optional<Microseconds> echo_receive_interval;  // 0: disabled, we reflect nothing
     std::optional<Microseconds> echo_transmit_interval;
-    std::optional<std::uint8_t> minimum_ttl;  // multihop
-    // unset: off
-    std::optional<bool> echo_mode, passive, shutdown, demand;
+    std::optional<std::uint8_t> minimum_ttl;                                    // multihop
+    bool echo_mode = false, passive = false, shutdown = false, demand = false;  // on when the profile says so, too
     std::optional<BfdAuthentication> authentication;
     friend bool operator==(const BfdSettings&, const BfdSettings&) = default;
 };
@@ -412,7 +411,7 @@ struct Bgp {
 struct Vrf {
     std::string name;
     std::string netns;            // a named namespace for the host link instead of an anonymous one
-    bool protected_only = false;  // `protected`: nothing of it leaves but through encrypted next hops
+    bool protected_only = false;  // `protected`: as if each route of it said so, but the connected ones
     std::vector<StaticRoute> routes;
     friend bool operator==(const Vrf&, const Vrf&) = default;
 };
