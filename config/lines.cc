@@ -1,3 +1,4 @@
+#include "config/bfd_statements.h"
 #include "config/render.h"
 #include "config/statements.h"
 
@@ -18,6 +19,14 @@ Object object_of(Node node, const View& view)
     if (view.peer) return {Kind::Peer, {}, view.interface->name, view.peer->name};
     if (view.interface) return {Kind::Interface, {}, view.interface->name, {}};
     if (view.vrf) return {Kind::Vrf, view.vrf->name, {}, {}};
+    if (view.key_chain) return {Kind::KeyChain, {}, view.key_chain->name, {}};
+    if (view.manual_sa) return {Kind::ManualSa, {}, view.manual_sa->name, {}};
+    if (view.ipsec_profile) return {Kind::IpsecProfile, {}, view.ipsec_profile->name, {}};
+    if (view.bfd_profile) return {Kind::BfdProfile, {}, view.bfd_profile->name, {}};
+    if (view.bfd_peer)
+        return {Kind::BfdPeer, view.bfd_peer->key.vrf, view.bfd_peer->key.peer.to_string(),
+                bfd_peer_options(view.bfd_peer->key)};
+    if (node == Node::Failover) return {Kind::Failover, {}, {}, {}};
     if (node == Node::Dataplane) return {Kind::Dataplane, {}, {}, {}};
     return {Kind::Global, {}, {}, {}};
 }
