@@ -12,6 +12,8 @@ namespace {
 
 #define IN_VRF " [<vrf|view> VRF$vrf]"
 #define BGP "show <bgp|ip bgp>" IN_VRF " [<ipv4|ipv6> [unicast]]"
+#define BFD_PEER \
+    " peer ADDRESS$address [<multihop|local-address ADDRESS$source|interface IFNAME$interface|vrf VRF$vrf>]..."
 #define ANY_ADDRESS "<PREFIX$prefix|ADDRESS$address>"
 
 using C = ExecCommand;
@@ -87,6 +89,16 @@ constexpr ExecStatement kCommands[] = {
     {"clear <bgp|ip bgp>" IN_VRF
      " [<ipv4|ipv6> [unicast]] <*|ADDRESS$neighbor|(1-4294967295)$asn> [<soft [<in|out>]|in|out>]",
      C::ClearBgp, "Starts sessions anew; `soft`, `in`, `out`: only exchanges the routes again."},
+    {"show bfd [vrf VRF$vrf] peers [<brief|counters>] [json]", C::ShowBfdPeers,
+     "BFD sessions, with what was negotiated and measured."},
+    {"show bfd [vrf VRF$vrf]" BFD_PEER " [counters] [json]", C::ShowBfdPeer, "One BFD session."},
+    {"clear bfd [vrf VRF$vrf] peers counters", C::ClearBfdCounters, "Counts and measures all sessions from zero."},
+    {"clear bfd [vrf VRF$vrf]" BFD_PEER " counters", C::ClearBfdCounters, "The same of one session."},
+    {"show failover [json]", C::ShowFailover,
+     "What failed when, how fast it was seen and traffic moved, and what is held up now."},
+    {"show crypto ipsec sa [IFNAME$interface] [json]", C::ShowCryptoIpsecSa,
+     "Security associations, their counters and lifetimes."},
+    {"clear crypto sa [IFNAME$interface]", C::ClearCryptoSa, "Makes the security associations anew."},
     {"clear counters [IFNAME$interface]", C::ClearCounters, "Starts counting from zero."},
     {"clear wireguard IFNAME$interface [peer WORD$peer]", C::ClearWireguard,
      "Forgets the sessions: the next packet makes a new one."},
@@ -163,6 +175,10 @@ Result<Exec, Diagnostic> parse_exec(std::string_view line)
     out.failed = args.has("failed");
     out.bestpath = args.has("bestpath");
     out.multipath = args.has("multipath");
+    out.brief = args.has("brief");
+    out.counters = args.has("counters");
+    out.multihop = args.has("multihop");
+    out.all_vrfs = !args.given("vrf");
     out.no_header = args.has("no-header");
     out.check = args.has("check");
     out.number = u32(args, "number");

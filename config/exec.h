@@ -64,6 +64,15 @@ enum class ExecCommand : std::uint8_t {
     ShowBgpNexthop,
     ClearBgp,  // vrf, family, neighbor (none: all), asn, soft, direction
 
+    // BFD. A peer is named by address, vrf, and what else of its line is given: multihop, source, interface.
+    ShowBfdPeers,      // vrf (none: all); brief, counters
+    ShowBfdPeer,       // vrf, address, multihop, source, interface; counters
+    ClearBfdCounters,  // vrf, address (none: all), multihop, source, interface
+
+    ShowFailover,       // the record of failures, and what is held up now
+    ShowCryptoIpsecSa,  // interface (none: all)
+    ClearCryptoSa,      // interface (none: all): counters and lifetimes begin anew
+
     ClearCounters,   // interface
     ClearWireguard,  // interface, peer: forget the sessions
 };
@@ -92,6 +101,10 @@ struct Exec {
     bool failed = false;
     bool bestpath = false;
     bool multipath = false;
+    bool brief = false;
+    bool counters = false;
+    bool multihop = false;
+    bool all_vrfs = false;  // no vrf was named
     bool no_header = false;
     bool check = false;
     std::optional<std::uint32_t> number;

@@ -119,7 +119,7 @@ TEST(Parse, ReportsEveryBadLineWithItsPlaceAndCure)
         " prt kernel wan0\n"
         "router bgp 70000000000\n"
         "router bgp 1\n"
-        " neighbor 10.0.0.1 bfd\n"
+        " neighbor 10.0.0.1 bfs\n"
         " neighbor 10.0.0.1 timers 3\n"
         "frobnicate\n",
         "r1.conf");
@@ -138,10 +138,10 @@ TEST(Parse, ReportsEveryBadLineWithItsPlaceAndCure)
 
 TEST(Parse, NeverSkipsWhatCulvertHasNot)
 {
-    for (const auto* line : {"route-map A permit 10", "ip prefix-list A seq 5 permit any", "bfd", "router ospf",
+    for (const auto* line : {"route-map A permit 10", "ip prefix-list A seq 5 permit any", "bfd echo", "router ospf",
                              "neighbor 10.0.0.1 remote-as 1", "log syslog informational", "ip nhrp redirect"})
         EXPECT_EQ(parse(line, "f").diagnostics.size(), 1U) << line;
-    for (const auto* line : {"neighbor 10.0.0.1 bfd", "neighbor 10.0.0.1 peer-group A",
+    for (const auto* line : {"neighbor 10.0.0.1 bfd echo", "neighbor 10.0.0.1 peer-group A",
                              "neighbor 10.0.0.1 route-map A in", "bgp graceful-restart"})
         EXPECT_EQ(parse("router bgp 1\n " + std::string{line}, "f").diagnostics.size(), 1U) << line;
 }
@@ -243,7 +243,7 @@ INSTANTIATE_TEST_SUITE_P(
     Wrong, Validate,
     testing::Values(
         Wrong{"KindOfInterface", "interface x\n ip address 10.0.0.1/24\n",
-              "f:1: interface x does not say what it is; add `port kernel NETDEV`, `tunnel mode wireguard`, or "
+              "f:1: interface x does not say what it is; add `port kernel NETDEV`, a `tunnel mode`, or "
               "`encapsulation dot1q VLAN`"},
         Wrong{"UnknownVrf", "interface lo\n vrf RED\n", "f:2: there is no vrf RED; add `vrf RED` at the top level"},
         Wrong{"RouteToUnknownVrf", "ip route 10.0.0.0/8 192.0.2.1 vrf RED\n",
