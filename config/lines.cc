@@ -77,7 +77,9 @@ void Lines::block(const Statement& self, std::string header, Node child, const V
                   bool keep_empty)
 {
     const auto begin = lines_.size();
-    if (!lines_.empty() && lines_.back().text != "!" && self.node != Node::Interface) layout("!", view);
+    const bool first_in_block = self.node == Node::Bfd && !lines_.empty() && lines_.back().depth < depth_;
+    const bool apart = self.node != Node::Interface && self.node != Node::KeyChain;
+    if (apart && !lines_.empty() && lines_.back().text != "!" && !first_in_block) layout("!", view);
     // That a family's block is there at all says nothing beside its statements.
     const auto* statement = child == Node::BgpFamily ? nullptr : &self;
     lines_.push_back({object_of(child, view), statement, {}, depth_, std::move(header)});
