@@ -1,0 +1,90 @@
+#pragma once
+
+#include "base/ids.h"
+#include "base/ip.h"
+#include "base/time.h"
+#include "crypto/aead.h"
+#include "dataplane/api/esp.h"
+#include "dataplane/esp/replay_window.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace culvert::esp {
+
+// Expanded keys of one direction of an SA; in the secret arena.
+union alignas(64) SaKey {
+    crypto::AesGcmKey gcm;
+    crypto::CbcHmacKey cbc;
+    std::array<std::uint8_t, crypto::kChaChaKey> chacha;
+};
+
+// One direction of a child SA. The first two lines are all that a packet touches.
+struct alignas(64) Sa {
+    // ---- each packet
+    SaKey* key = nullptr;
+    std::uint64_t sequence = 0;  // outbound: the last number used
+    std::uint64_t last = 0;      // outbound: the last number that may be used
+    std::uint64_t iv_mask = 0;
+    std::uint64_t packets = 0;
+    std::uint64_t octets = 0;
+    // At which of packets and octets there is something to tell or to end: the nearer of soft and hard.
+    std::uint64_t packets_mark = 0;
+    std::uint64_t octets_mark = 0;
+    // ---- line 2
+    std::uint32_t spi = 0;
+    std::uint32_t salt = 0;  // as it lies in the nonce
+    ProtectionId protection{};
+    std::uint32_t child = 0;
+    api::EspAlgorithm algorithm{};
+    api::EspTraits traits{};
+    api::EspMode mode{};
+    api::SaDirection direction{};
+    bool esn = false;
+    bool udp = false;
+    bool follow_peer = false;
+    bool proven = false;  // inbound: an authenticated packet came
+    bool told_soft = false;
+    bool ended = false;  // past a hard limit: no packet may use it
+    ReplayWindow received;
+    // ---- what packets seldom touch
+    Endpoint local{};
+    Endpoint remote{};
+    VrfId outer_vrf{};
+    api::SaActivation activation{};
+    TimePoint soft_at = kNever;
+    TimePoint hard_at = kNever;
+    std::uint64_t soft_octets = 0, hard_octets = 0, soft_packets = 0, hard_packets = 0;
+    TimePoint last_sent{};
+    Duration keepalive{};  // zero: never
+};
+
+// Finds an inbound SA by SPI, then by where the packet arrived. Open addressing, linear probing, never more than half
+// full: it grows.
+class SaIndex {
+public:
+    SaIndex();
+
+    Sa* find(std::uint32_t spi, VrfId vrf, const IpAddress& local) const noexcept;
+    void prefetch(std::uint32_t spi) const noexcept { __builtin_prefetch(&slots_[home(spi)]); }
+    // False if an SA with this SPI takes the same packets already.
+    bool insert(Sa* sa);
+    void erase(const Sa* sa) noexcept;
+
+private:
+    struct Slot {
+        Sa* sa = nullptr;
+        std::uint32_t spi = 0;
+    };
+    std::size_t home(std::uint32_t spi) const noexcept { return (spi * 0x9e3779b1U) >> shift_; }
+    void grow();
+
+    std::vector<Slot> slots_;
+    unsigned shift_;
+    std::size_t mask_;
+    std::size_t used_ = 0;
+};
+
+}  // namespace culvert::esp
