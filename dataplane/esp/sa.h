@@ -21,39 +21,45 @@ union alignas(64) SaKey {
     std::array<std::uint8_t, crypto::kChaChaKey> chacha;
 };
 
-// One direction of a child SA. The first two lines are all that a packet touches.
+// How a protection sends: what stands around the ESP packet. Of an inbound SA, `local` is where it receives.
+struct Outbound {
+    api::EspMode mode{};
+    bool udp = false;
+    std::uint8_t front = 0;  // octets of ESP header and IV
+    VrfId outer_vrf{};
+    Endpoint local{};
+    Endpoint remote{};
+};
+
+// One direction of a child SA. What each packet touches comes first.
 struct alignas(64) Sa {
-    // ---- each packet
-    SaKey* key = nullptr;
+    SaKey* key = nullptr;        // null: it has ended
     std::uint64_t sequence = 0;  // outbound: the last number used
-    std::uint64_t last = 0;      // outbound: the last number that may be used
     std::uint64_t iv_mask = 0;
     std::uint64_t packets = 0;
     std::uint64_t octets = 0;
-    // At which of packets and octets there is something to tell or to end: the nearer of soft and hard.
+    // Beyond which there is something to tell or to end: the next of soft and hard limits.
     std::uint64_t packets_mark = 0;
     std::uint64_t octets_mark = 0;
-    // ---- line 2
     std::uint32_t spi = 0;
     std::uint32_t salt = 0;  // as it lies in the nonce
+    // ---- the second line
     ProtectionId protection{};
-    std::uint32_t child = 0;
     api::EspAlgorithm algorithm{};
     api::EspTraits traits{};
-    api::EspMode mode{};
-    api::SaDirection direction{};
     bool esn = false;
-    bool udp = false;
-    bool follow_peer = false;
     bool proven = false;  // inbound: an authenticated packet came
-    bool told_soft = false;
-    bool ended = false;  // past a hard limit: no packet may use it
-    ReplayWindow received;
-    // ---- what packets seldom touch
-    Endpoint local{};
-    Endpoint remote{};
-    VrfId outer_vrf{};
-    api::SaActivation activation{};
+    bool follow_peer = false;
+    ReplayWindow received;  // inbound
+    // ---- what packets look at once in a run, or seldom
+    Outbound outbound{};
+    std::uint32_t child = 0;
+    api::SaDirection direction{};
+    bool waiting = false;  // outbound: sends when it is proven or told to
+    bool soft_by_sequence = false;
+    bool told_soft = false;   // of this kind or another
+    api::SaLimit ended_by{};  // with key == nullptr
+    std::uint64_t last = 0;   // outbound: the last sequence number there is
     TimePoint soft_at = kNever;
     TimePoint hard_at = kNever;
     std::uint64_t soft_octets = 0, hard_octets = 0, soft_packets = 0, hard_packets = 0;
@@ -62,14 +68,14 @@ struct alignas(64) Sa {
 };
 
 // Finds an inbound SA by SPI, then by where the packet arrived. Open addressing, linear probing, never more than half
-// full: it grows.
+// full: it grows. SPIs are ours or the operator's, nobody else can make them collide.
 class SaIndex {
 public:
     SaIndex();
 
     Sa* find(std::uint32_t spi, VrfId vrf, const IpAddress& local) const noexcept;
     void prefetch(std::uint32_t spi) const noexcept { __builtin_prefetch(&slots_[home(spi)]); }
-    // False if an SA with this SPI takes the same packets already.
+    // False if an SA with this SPI takes some of the same packets already.
     bool insert(Sa* sa);
     void erase(const Sa* sa) noexcept;
 

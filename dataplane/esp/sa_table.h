@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "crypto/cipher_burst.h"
 #include "crypto/secret.h"
 #include "dataplane/api/esp.h"
 #include "dataplane/api/verdict.h"
@@ -34,16 +35,6 @@ namespace culvert::esp {
 // What seal() writes around the text, octets.
 inline constexpr std::size_t kMaxFront = api::kEspHeader + 16;
 inline constexpr std::size_t kMaxBack = 15 + api::kEspTrailer + 32;
-
-// How a protection sends now. Good until the next call of anything that is not const.
-struct Outbound {
-    api::EspMode mode{};
-    bool udp = false;
-    std::uint8_t front = 0;  // octets of ESP header and IV
-    VrfId outer_vrf{};
-    Endpoint local{};
-    Endpoint remote{};
-};
 
 struct SealJob {
     ProtectionId protection{kNoProtection};
@@ -107,8 +98,11 @@ public:
     // InstallSa, ActivateSa, DeleteSa, MoveSas; others are ignored (false). The caller wipes the command.
     bool apply(const api::WorkerCommand& command, TimePoint now);
 
-    // Null: no SA of it may send. Counted, and SaWanted raised, by seal() only.
+    // How its packets are to be prepared for seal(), until the next call of anything that is not const. Null: no SA of
+    // it may send; to be counted by refuse().
     const Outbound* sending(ProtectionId protection) const noexcept;
+    // A packet of the protection was dropped because sending() gave nothing: why, and control is told.
+    api::Verdict refuse(ProtectionId protection, TimePoint now) noexcept;
     void seal(std::span<SealJob> jobs, TimePoint now) noexcept;
     void open(std::span<OpenJob> jobs, TimePoint now) noexcept;
 
@@ -140,21 +134,55 @@ public:
     const crypto::SecretArena& key_memory() const noexcept { return keys_.arena(); }
 
 private:
-    // What is known of a protection: its outbound SAs (the one that sends, those that wait to) and its inbound ones.
     struct Protection {
-        Sa* sending = nullptr;
-        Outbound outbound{};  // of `sending`
-        std::vector<std::unique_ptr<Sa>> sas;
-        TimePoint asked{};  // when SaWanted was raised last
-        bool has_asked = false;
+        Sa* sending = nullptr;                 // may have ended: then it says why nothing is sent
+        std::vector<std::unique_ptr<Sa>> sas;  // oldest first
     };
-    static constexpr std::size_t kChunk = 64;  // jobs that go through the cipher in one call
+    static constexpr std::size_t kChunk = crypto::CipherBurst::kMax;  // jobs that go through the cipher in one call
     static constexpr std::size_t kEvents = 4096;
     static constexpr std::size_t kMaxSas = 16;  // of one protection
+    static constexpr Duration kAskInterval = 1s;
+    static constexpr Duration kTick = 10ms;  // how exact times are
+
+    // What the cipher needs beside the packet itself.
+    struct Scratch {
+        std::array<std::uint8_t, 12> aad;  // with ESN
+        std::array<std::uint8_t, 32> icv;  // CBC: the received one
+    };
+
+    Protection* find(ProtectionId id) const noexcept;
+    Sa* find(ProtectionId id, std::uint32_t child, api::SaDirection direction) const noexcept;
+    api::SaRefusal install(const api::InstallSa& command, TimePoint now);
+    void expand(const api::InstallSa& command, Sa& sa);
+    void remove(const api::DeleteSa& command);
+    void move(ProtectionId id, const Endpoint& remote);
+    void send_on(Protection& protection, Sa& sa);
+    void send_on_next(Protection& protection);
+    void prove(Sa& sa);
+    bool within_limits(Sa& sa, std::uint32_t octets);
+    void set_marks(Sa& sa) noexcept;
+    void soften(Sa& sa, api::SaLimit limit);
+    void end(Sa& sa, api::SaLimit limit);
+    void release_retired();
+    void raise(const api::WorkerEvent& event);
+    void plan(TimePoint now);
+    void encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_t number) noexcept;
+    void seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept;
+    const bool* decrypt(const OpenJob& job, const Sa& sa, Scratch& scratch, std::uint64_t number) noexcept;
+    static api::Verdict unwrap(const Sa& sa, OpenJob& job) noexcept;
+    void follow(Sa& sa, const Endpoint& from);
+    void open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept;
 
     crypto::AeadContext& aead_;
     std::span<api::ProtectionActivity> activity_;
+    std::vector<std::unique_ptr<Protection>> protections_;  // by ProtectionId
+    std::vector<ProtectionId> owned_;                       // those with SAs
     crypto::SecretPool<SaKey> keys_;
+    SaIndex inbound_;
+    crypto::CipherBurst ciphers_;  // of the burst at hand; here, so that it is initialised only once
+    std::array<Scratch, kChunk> scratch_;
+    std::array<TimePoint, 1024> asked_{};  // when SaWanted was raised last, by ProtectionId modulo the places
+    std::vector<SaKey*> retired_;          // released after the burst that may still name them
     std::vector<Keepalive> keepalives_;
     std::vector<api::WorkerEvent> events_;
     std::size_t event_count_ = 0;
