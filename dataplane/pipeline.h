@@ -43,7 +43,7 @@ public:
     void expire() noexcept;
     TimePoint next_deadline() const noexcept
     {
-        return std::min(ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline());
+        return std::min({ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline(), ctx_.sas.next_deadline()});
     }
 
     // Frees all that waits, as DropShutdown.
@@ -62,6 +62,8 @@ private:
     void resume(node::PacketList list) noexcept;
     void end_all(node::PacketList list, api::Verdict verdict) noexcept;
     void keepalive(PeerId peer) noexcept;
+    void settle_sas() noexcept;
+    void nat_keepalive(const esp::Keepalive& keepalive) noexcept;
 
     node::Context& ctx_;
     Outlet& outlet_;

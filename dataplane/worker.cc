@@ -37,10 +37,12 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
     : options_(options),
       name_(name),
       peers_(aead_, activity),
+      sas_(aead_, options.protection_activity),
       holds_(options.max_held),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
+               .sas = sas_,
                .holds = holds_,
                .link = link_,
                .hints = hints,
@@ -180,6 +182,8 @@ bool Worker::poll_control() noexcept
             if (auto* keys = std::get_if<api::InstallKeys>(&command)) {
                 crypto::wipe(keys->sending.data(), keys->sending.size());
                 crypto::wipe(keys->receiving.data(), keys->receiving.size());
+            } else if (auto* sa = std::get_if<api::InstallSa>(&command)) {
+                crypto::wipe(sa->key.data(), sa->key.size());
             }
         });
         if (!took) break;

@@ -36,6 +36,7 @@ public:
         bool busy = false;            // never sleeps
         std::uint64_t hash_seed = 0;
         std::span<api::TunnelActivity> tunnel_activity{};
+        std::span<api::ProtectionActivity> protection_activity{};
         std::size_t max_held = 1024;  // packets; fragments beside them at most as many again
     };
 
@@ -85,6 +86,7 @@ private:
     node::Counters counters_;
     crypto::AeadContext aead_;
     wg::PeerTable peers_;
+    esp::SaTable sas_;
     node::HoldTable holds_;
     node::Context context_;
     Pipeline pipeline_;

@@ -104,6 +104,9 @@ public:
     virtual WorkerId owner(PeerId peer) const = 0;
     virtual const PeerActivity& activity(PeerId peer) const = 0;
     virtual const TunnelActivity& activity(InterfaceId tunnel) const = 0;
+    // The worker that owns a protection: it takes the commands of its SAs.
+    virtual WorkerId owner(ProtectionId protection) const = 0;
+    virtual const ProtectionActivity& activity(ProtectionId protection) const = 0;
 
     virtual std::array<std::uint64_t, kVerdictCount> verdicts() const = 0;
     virtual InterfaceCounters interface_counters(InterfaceId id) const = 0;

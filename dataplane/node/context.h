@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "dataplane/api/worker_link.h"
+#include "dataplane/esp/sa_table.h"
 #include "dataplane/fib/tables.h"
 #include "dataplane/node/burst.h"
 #include "dataplane/node/counters.h"
@@ -24,6 +25,7 @@ struct Context {
     const fib::Tables& tables;
     Counters& counters;
     wg::PeerTable& peers;
+    esp::SaTable& sas;
     HoldTable& holds;
     api::WorkerLink& link;
     OwnerHints& hints;  // shared by all workers
@@ -49,6 +51,8 @@ struct Context {
     // Of the burst at hand; here, so that they are initialised only once.
     std::array<wg::SealJob, kBurstMax> seals;
     std::array<wg::OpenJob, kBurstMax> opens;
+    std::array<esp::SealJob, kBurstMax> esp_seals;
+    std::array<esp::OpenJob, kBurstMax> esp_opens;
 
     // Queues a packet that a stage made, for the stage that its metadata names.
     void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }
@@ -68,6 +72,21 @@ struct Context {
     WorkerId owner_of(InterfaceId tunnel) const noexcept
     {
         return WorkerId{static_cast<std::uint8_t>(index(tunnel) % workers)};
+    }
+    WorkerId owner_of(ProtectionId id) const noexcept
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(id) % workers)};
+    }
+    // The worker that a packet with a receiver index or SPI not known here is given to; this one if it has been
+    // everywhere.
+    WorkerId next_worker(const Metadata& meta, std::uint32_t index) const noexcept
+    {
+        if (meta.hops + 1 >= workers) return self;
+        if (meta.hops == 0) {
+            const auto hinted = hints.get(index);
+            if (hinted != self && culvert::index(hinted) < workers) return hinted;
+        }
+        return WorkerId{static_cast<std::uint8_t>((culvert::index(self) + 1) % workers)};
     }
     WorkerId owner_of(PeerId peer) const noexcept { return WorkerId{static_cast<std::uint8_t>(index(peer) % workers)}; }
 };

@@ -73,6 +73,11 @@ void local_one(Context& ctx, rte_mbuf* m) noexcept
         meta.stage = Stage::DecapGre;
         return;
     }
+    if (payload.protocol == wire::Protocol::Esp && payload.offset != 0 && ctx.tables.takes_esp(vrf)) {
+        meta.vrf = vrf;
+        meta.stage = Stage::DecapEsp;
+        return;
+    }
     if (payload.protocol == wire::Protocol::Udp && !payload.fragment && payload.offset != 0) {
         if (payload.offset + sizeof(wire::UdpHeader) > meta.length) return meta.end(Verdict::DropTruncated);
         const auto& udp = header_at<wire::UdpHeader>(m, payload.offset);
@@ -83,6 +88,17 @@ void local_one(Context& ctx, rte_mbuf* m) noexcept
             if (length < sizeof udp || payload.offset + length > meta.length) return meta.end(Verdict::DropTruncated);
             meta.vrf = vrf;
             return wireguard(ctx, meta, interface, data(m).subspan(payload.offset + sizeof udp, length - sizeof udp));
+        }
+        if (ctx.tables.takes_esp(vrf, udp.destination)) {
+            const std::size_t length = udp.length;
+            if (length < sizeof udp || payload.offset + length > meta.length) return meta.end(Verdict::DropTruncated);
+            meta.vrf = vrf;
+            switch (esp::udp_content(data(m).subspan(payload.offset + sizeof udp, length - sizeof udp))) {
+                case esp::UdpContent::Esp: meta.stage = Stage::DecapEsp; return;
+                case esp::UdpContent::Keepalive: return meta.end(Verdict::NatKeepalive);
+                case esp::UdpContent::Malformed: return meta.end(Verdict::DropEspMalformed);
+                case esp::UdpContent::Ike: break;
+            }
         }
     }
     if (payload.protocol == (v6 ? wire::Protocol::Icmpv6 : wire::Protocol::Icmp) && payload.offset != 0 &&

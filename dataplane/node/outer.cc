@@ -2,8 +2,6 @@
 
 namespace culvert::node {
 
-namespace {
-
 // UDP's checksum, which IPv6 asks for; UDP over IPv4 may do without (RFC 768).
 void checksum_udp6(rte_mbuf* m) noexcept
 {
@@ -13,8 +11,6 @@ void checksum_udp6(rte_mbuf* m) noexcept
         pseudo_sum(ipv6(m), wire::Protocol::Udp, udp.length).add(data(m).subspan(sizeof(wire::Ipv6Header))));
     if (udp.checksum.is_zero()) udp.checksum.set_host(0xffff);  // RFC 8200 8.1: zero is not a checksum
 }
-
-}  // namespace
 
 bool finish_outer(rte_mbuf* m, const fib::Interface& leaves_by) noexcept
 {

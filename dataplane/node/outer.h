@@ -10,6 +10,9 @@ namespace culvert::node {
 // on it. False: the interface has no address of that family.
 bool finish_outer(rte_mbuf* m, const fib::Interface& leaves_by) noexcept;
 
+// UDP's checksum of an IPv6 packet without extension headers, which IPv6 asks for.
+void checksum_udp6(rte_mbuf* m) noexcept;
+
 // What differs between the packets of one tunnel to one place.
 struct OuterFields {
     std::uint16_t id = 0;          // IPv4

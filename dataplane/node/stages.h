@@ -24,6 +24,8 @@ void local(Context& ctx, Burst& burst) noexcept;
 void reassemble(Context& ctx, Burst& burst) noexcept;
 // Opens WireGuard data; the inner packet enters anew by the tunnel.
 void decap_wireguard(Context& ctx, Burst& burst) noexcept;
+// Opens ESP, RFC 4303; what is inside enters anew by the tunnel, GRE at its own stage.
+void decap_esp(Context& ctx, Burst& burst) noexcept;
 // RFC 2784, 2890, 7676; what is inside enters anew by the tunnel.
 void decap_gre(Context& ctx, Burst& burst) noexcept;
 
@@ -38,6 +40,8 @@ void fragment(Context& ctx, Burst& burst) noexcept;
 void encap_gre(Context& ctx, Burst& burst) noexcept;
 // Seals for the peer; the outer packet is looked up in the tunnel's outer VRF.
 void encap_wireguard(Context& ctx, Burst& burst) noexcept;
+// Seals for the protection; the outer packet is looked up in the outer VRF. Without a live SA nothing leaves.
+void encap_esp(Context& ctx, Burst& burst) noexcept;
 void rewrite(Context& ctx, Burst& burst) noexcept;
 
 }  // namespace culvert::node

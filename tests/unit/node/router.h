@@ -136,6 +136,8 @@ public:
     std::vector<api::TunnelActivity> tunnel_activity{64};
     crypto::AeadContext aead;
     wg::PeerTable peers{aead, activity};
+    std::vector<api::ProtectionActivity> protection_activity{64};
+    esp::SaTable sas{aead, protection_activity};
     node::Counters counters;
     node::HoldTable holds{512};
     node::OwnerHints hints;
@@ -143,6 +145,7 @@ public:
     node::Context context{.tables = tables,
                           .counters = counters,
                           .peers = peers,
+                          .sas = sas,
                           .holds = holds,
                           .link = *link,
                           .hints = hints,
