@@ -30,8 +30,21 @@ public:
         bool link_local = false;  // somebody speaks on its link-local address: a port has one even without IPv6
         api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
+        // Of a tunnel, as TunnelService sees it.
+        struct Tunnel {
+            bool up = false;
+            std::string reason;     // why it is down
+            std::uint16_t mtu = 0;  // what its path leaves
+            friend bool operator==(const Tunnel&, const Tunnel&) = default;
+        };
+        std::optional<Tunnel> tunnel;
+
         api::InterfaceKind kind() const;
-        bool up() const { return link && !config.shutdown; }
+        bool up() const
+        {
+            return link && !config.shutdown &&
+                   (tunnel ? tunnel->up : kind() != api::InterfaceKind::Tunnel);  // nobody has looked at it yet
+        }
         std::uint16_t mtu() const;     // of the link
         std::uint16_t ip_mtu() const;  // of IP packets
         // With the link-local one, if the interface speaks IPv6 on a link.
@@ -57,6 +70,11 @@ public:
 
     void link_changed(PortId port, bool up);
     void released(InterfaceId id);
+
+    // ---- from TunnelService ----
+
+    // True: something has changed.
+    bool set_tunnel_state(const std::string& name, Entry::Tunnel state);
 
     // ---- questions ----
 

@@ -43,30 +43,6 @@ unsigned line_of(const Router::Origin& origin, const std::string& path, const st
     return origin.lines ? origin.lines->line_of(path, statement) : 0;
 }
 
-// The keys and passwords that files hold: missing, readable by others, or no key at all.
-WireguardService::Keys read_secrets(const config::Model& model, const Router::Origin& origin,
-                                    std::vector<config::Diagnostic>& problems)
-{
-    auto keys = WireguardService::read_keys(
-        model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
-    for (const auto& [vrf, bgp] : model.bgp) {
-        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
-        for (const auto& [name, neighbor] : bgp.neighbors) {
-            if (!neighbor.password) continue;
-            const auto password = read_password(*neighbor.password);
-            if (password) continue;
-            problems.push_back({config::Diagnostic::Kind::Refused,
-                                origin.file,
-                                line_of(origin, path, "neighbor " + name.to_string() + " password-file"),
-                                0,
-                                password.error().message,
-                                {}});
-        }
-    }
-    for (auto& p : problems) p.file = origin.file;
-    return keys;
-}
-
 std::vector<config::Diagnostic> validate(const config::Model& model, const Router::Origin& origin)
 {
     config::ValidateOptions options;
@@ -86,6 +62,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       workers_(core_),
       neighbors_(core_, interfaces_, workers_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
+      tunnels_(core_, interfaces_, vrfs_, wireguard_, workers_),
       bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
@@ -101,17 +78,21 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
     workers_.on_punt = [this](const api::Punt& punt) {
         if (punt.klass == api::PuntClass::WireguardHandshake)
             wireguard_.on_punt(punt);
+        else if (punt.klass == api::PuntClass::PathMtu)
+            tunnels_.on_punt(punt);
         else
             neighbors_.on_punt(punt);
     };
     workers_.on_lost_events = [this] {
         wireguard_.on_lost_events();
+        tunnels_.on_lost_events();
         for (const auto& port : core_.dataplane.ports()) interfaces_.link_changed(port.id, port.link_up);
     };
     interfaces_.changed = [this](InterfaceId id) {
         host_links_dirty_ = true;
         neighbors_.interface_changed(id);
         wireguard_.interface_changed(id);
+        tunnels_.interface_changed(id);
         bgp_.interface_changed(id);
     };
 
@@ -137,6 +118,32 @@ Router::~Router()
 
 // ---- commit
 // -----------------------------------------------------------------------------------------------------------
+
+// The keys and passwords that files hold: missing, readable by others, or no key at all.
+Router::Secrets Router::read_secrets(const config::Model& model, const Origin& origin,
+                                     std::vector<config::Diagnostic>& problems)
+{
+    const auto where = [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); };
+    Secrets secrets;
+    secrets.wireguard = WireguardService::read_keys(model, problems, where);
+    secrets.ipsec = TunnelService::read_keys(model, problems, where);
+    for (const auto& [vrf, bgp] : model.bgp) {
+        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
+        for (const auto& [address, neighbor] : bgp.neighbors) {
+            if (!neighbor.password) continue;
+            const auto password = read_password(*neighbor.password);
+            if (password) continue;
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
+                                0,
+                                password.error().message,
+                                {}});
+        }
+    }
+    for (auto& p : problems) p.file = origin.file;
+    return secrets;
+}
 
 std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
 {
@@ -198,7 +205,7 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
     return {};
 }
 
-void Router::apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs)
+void Router::apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs)
 {
     log::open({to_level(next.log.level), next.log.file});
     if (committed_ && !(next.dataplane == effective_.dataplane))
@@ -214,6 +221,7 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto still = next.interfaces.find(name);
         const bool other_kind = still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
         if (still != next.interfaces.end() && !other_kind) continue;
+        tunnels_.remove(name);
         wireguard_.remove(name);
         interfaces_.remove(name);
     }
@@ -244,8 +252,9 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto* wg = std::get_if<config::Wireguard>(&interface.kind);
         if (!wg) continue;
         // Key files may hold other keys than last time: the engines see whether anything changed.
-        wireguard_.set(interface, keys);
+        wireguard_.set(interface, keys.wireguard);
     }
+    tunnels_.set(next, keys.ipsec);
     apply_routes(next);
     for (const auto& [vrf, instance] : next.bgp) {
         const auto before = effective_.bgp.find(vrf);
@@ -337,6 +346,7 @@ void Router::on_worker_event(const api::WorkerEvent& event)
         if (down->kind == api::DownKind::Nexthop) down_[NexthopId{down->id}] = *down;
     } else {
         wireguard_.on_event(event);
+        tunnels_.on_event(event);
     }
 }
 
@@ -351,6 +361,7 @@ void Router::take_events()
         } else if (const auto* mtu = std::get_if<fibprog::PathMtuChanged>(&event)) {
             vrfs_.set_path_mtu({mtu->vrf, mtu->address, mtu->mtu});
             host_links_dirty_ = true;
+            tunnels_.way_changed();
         } else if (const auto* interface = std::get_if<fibprog::InterfaceGone>(&event)) {
             interfaces_.released(interface->id);
         } else if (const auto* peer = std::get_if<fibprog::PeerGone>(&event)) {
@@ -371,6 +382,7 @@ bool Router::slice(TimePoint until)
         if (core_.statics.run()) core_.tables.settle();
         more |= core_.programmer.run(kProgram);
         take_events();
+        tunnels_.run();
         channel.flush();
     } while (core_.tables.changes_waiting() > 0 && channel.backlog() == 0 && now() < until);
     more |= core_.tables.unsettled();

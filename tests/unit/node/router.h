@@ -133,6 +133,7 @@ public:
     api::FibChannel channel;
     fib::FibWriter writer{channel, tables, rcu};
     std::vector<api::PeerActivity> activity{64};
+    std::vector<api::TunnelActivity> tunnel_activity{64};
     crypto::AeadContext aead;
     wg::PeerTable peers{aead, activity};
     std::vector<api::ProtectionActivity> protection_activity{64};
@@ -150,6 +151,7 @@ public:
                           .hints = hints,
                           .pool = pool().get(),
                           .hash_seed = 42,
+                          .tunnel_activity = tunnel_activity,
                           .now = TimePoint{1h}};
     Pipeline pipeline{context, *this};
 
