@@ -120,6 +120,8 @@ Tables::Clear Tables::clear_down(const api::ClearDown& update)
                              ? nexthops_.clear_down(NexthopId{update.id}, update.epoch)
                              : words_.clear(DownTable::place(update.kind, update.id), update.epoch);
     return cleared ? Clear::Done : Clear::Stale;
+}
+
 bool Tables::takes_wireguard(VrfId outer_vrf) const noexcept
 {
     const auto* l = get(listeners_, index(outer_vrf));
