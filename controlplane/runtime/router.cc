@@ -96,7 +96,11 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
         bgp_.interface_changed(id);
     };
 
-    vrfs_.scopes_changed = [this] { bgp_.scopes_changed(); };
+    vrfs_.scopes_changed = [this] {
+        bgp_.scopes_changed();
+        host_links_dirty_ = true;  // they come a few at a time
+        core_.loop.wake_slice();
+    };
     neighbors_.on_router = [this](InterfaceId id) { bgp_.interface_changed(id); };
 
     auto& channel = dataplane.fib();

@@ -346,8 +346,10 @@ struct UnnumberedTest : EngineTest {
     static std::vector<RouterAdvertisement> advertised(const Output& out)
     {
         std::vector<RouterAdvertisement> all;
-        for (const auto& f : out.frames)
-            if (const auto* ra = std::get_if<RouterAdvertisement>(&message(f).body)) all.push_back(*ra);
+        for (const auto& f : out.frames) {
+            const auto m = message(f);
+            if (const auto* ra = std::get_if<RouterAdvertisement>(&m.body)) all.push_back(*ra);
+        }
         return all;
     }
 };
