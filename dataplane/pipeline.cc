@@ -140,7 +140,9 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
         ctx_.hints.put(sa->spi, ctx_.self);
     if (!ctx_.peers.apply(command, ctx_.now)) ctx_.sas.apply(command, ctx_.now);
 
-    if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
+    if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
+        (hash->family == Family::Ipv4 ? ctx_.hash4 : ctx_.hash6) = node::HashMask::of(hash->fields);
+    } else if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
         if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
     } else if (const auto* release = std::get_if<api::ReleaseHeld>(&command)) {
         auto list =

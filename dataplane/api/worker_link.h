@@ -54,8 +54,20 @@ struct ReleaseHeld {
     bool resolved;
 };
 
-using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
-                                   SetBfdSession, DeleteBfdSession, InstallSa, ActivateSa, DeleteSa, MoveSas>;
+// What of a packet of the family says which flow it belongs to, where traffic is shared. Every worker is told.
+struct HashFields {
+    bool source = true, destination = true, protocol = true, ports = true;
+    bool flow_label = false;  // IPv6 only
+    friend bool operator==(const HashFields&, const HashFields&) = default;
+};
+struct SetFlowHash {
+    Family family;
+    HashFields fields;
+};
+
+using WorkerCommand =
+    std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld, SetBfdSession,
+                 DeleteBfdSession, SetFlowHash, InstallSa, ActivateSa, DeleteSa, MoveSas>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------

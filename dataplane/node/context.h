@@ -6,6 +6,7 @@
 #include "dataplane/fib/tables.h"
 #include "dataplane/node/burst.h"
 #include "dataplane/node/counters.h"
+#include "dataplane/node/flow_hash.h"
 #include "dataplane/node/gre_sequence.h"
 #include "dataplane/node/hold.h"
 #include "dataplane/node/owner_hints.h"
@@ -32,7 +33,8 @@ struct Context {
     rte_mempool* pool;
     WorkerId self{};
     std::uint8_t workers = 1;
-    std::uint64_t hash_seed = 0;                       // secret: nobody outside can choose flows that collide
+    std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
+    HashMask hash4, hash6;
     std::span<api::TunnelActivity> tunnel_activity{};  // by InterfaceId, shared by all workers
 
     TimePoint now{};  // of the poll round

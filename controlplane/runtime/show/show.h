@@ -33,6 +33,7 @@ std::optional<boost::json::object> tunnel_json(Router& router, const InterfaceTa
 Shown dataplane_runtime(Router& router, const config::Exec& exec);
 Shown dataplane_drops(Router& router, const config::Exec& exec);
 Shown dataplane_ports(Router& router, const config::Exec& exec);
+Shown failover(Router& router, const config::Exec& exec);
 Shown neighbors(Router& router, const config::Exec& exec);
 Shown route(Router& router, const config::Exec& exec);
 Shown route_summary(Router& router, const config::Exec& exec);
