@@ -201,6 +201,7 @@ std::uint32_t HostLink::scope(InterfaceId id) const
 std::vector<InterfaceId> HostLink::links() const
 {
     std::vector<InterfaceId> out;
+    out.reserve(links_.size());
     for (const auto& [id, link] : links_) out.push_back(id);
     return out;
 }
