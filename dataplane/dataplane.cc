@@ -67,7 +67,7 @@ public:
                                     .protection_activity = {&protection_activity_[0], protection_activity_.size()},
                                     .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
-                                                        activity_.all(), hints_));
+                                                        activity_.all(), bfd_activity_.all(), hints_));
             wakes.push_back(&workers_.back()->link().worker_wake);
             all.push_back(workers_.back().get());
         }

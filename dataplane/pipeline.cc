@@ -1,5 +1,6 @@
 #include "dataplane/pipeline.h"
 
+#include "dataplane/node/bfd_speaker.h"
 #include "dataplane/node/outer.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/node/udp.h"
@@ -139,6 +140,11 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
     if (const auto* sa = std::get_if<api::InstallSa>(&command); sa && sa->direction == api::SaDirection::Inbound)
         ctx_.hints.put(sa->spi, ctx_.self);
     if (!ctx_.peers.apply(command, ctx_.now)) ctx_.sas.apply(command, ctx_.now);
+    if (ctx_.bfd != nullptr) {
+        if (const auto* session = std::get_if<api::SetBfdSession>(&command)) ctx_.bfd->apply(*session);
+        if (const auto* session = std::get_if<api::DeleteBfdSession>(&command)) ctx_.bfd->apply(*session);
+        drain();
+    }
 
     if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
         (hash->family == Family::Ipv4 ? ctx_.hash4 : ctx_.hash6) = node::HashMask::of(hash->fields);
@@ -194,6 +200,15 @@ void Pipeline::settle_sas() noexcept
     if (lost != 0) ctx_.link.lost_events.fetch_add(lost, std::memory_order_relaxed);
     ctx_.sas.take_keepalives([this](const esp::Keepalive& k) { nat_keepalive(k); });
     drain();
+}
+
+bool Pipeline::speak(TimePoint now, TimePoint heard_until) noexcept
+{
+    if (ctx_.bfd == nullptr || now < ctx_.bfd->engine().next_deadline()) return false;
+    ctx_.now = now;
+    ctx_.bfd->engine().on_time(now, heard_until);
+    drain();
+    return true;
 }
 
 void Pipeline::expire() noexcept
@@ -289,6 +304,7 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
             case Stage::Lookup4: node::lookup_ipv4(ctx_, burst); break;
             case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
             case Stage::Local: node::local(ctx_, burst); break;
+            case Stage::Bfd: node::take_bfd(ctx_, burst); break;
             case Stage::Reassemble: node::reassemble(ctx_, burst); break;
             case Stage::DecapEsp: node::decap_esp(ctx_, burst); break;
             case Stage::DecapGre: node::decap_gre(ctx_, burst); break;
@@ -346,8 +362,9 @@ void Pipeline::transmit(Burst& burst) noexcept
 void Pipeline::finish(Burst& burst) noexcept
 {
     const auto key = [](const node::Metadata& m) {
-        return static_cast<std::uint64_t>(m.verdict) << 32 | static_cast<std::uint64_t>(index(m.vrf)) << 8 |
-               index(m.owner);
+        const std::uint64_t control = m.has(Flag::Control) ? 1 : 0;  // what is handed over goes before data
+        return control << 48 | static_cast<std::uint64_t>(m.verdict) << 32 |
+               static_cast<std::uint64_t>(index(m.vrf)) << 8 | index(m.owner);
     };
     for_each_run(burst, key, [&](std::size_t at, std::size_t n) {
         const std::span<rte_mbuf* const> run{burst.data() + at, n};

@@ -46,6 +46,10 @@ public:
         return std::min({ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline(), ctx_.sas.next_deadline()});
     }
 
+    // BFD's timers, after all that has come in was looked at. Every packet that came in before `heard_until` has been.
+    // True: something was due.
+    bool speak(TimePoint now, TimePoint heard_until) noexcept;
+
     // Frees all that waits, as DropShutdown.
     void shut_down() noexcept;
 

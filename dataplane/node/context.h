@@ -21,6 +21,8 @@
 
 namespace culvert::node {
 
+class BfdSpeaker;
+
 // What the stages of one worker work with. Belongs to that worker's thread.
 struct Context {
     const fib::Tables& tables;
@@ -31,6 +33,7 @@ struct Context {
     api::WorkerLink& link;
     OwnerHints& hints;  // shared by all workers
     rte_mempool* pool;
+    BfdSpeaker* bfd = nullptr;  // the BFD sessions of this worker; none: BFD goes to the host link
     WorkerId self{};
     std::uint8_t workers = 1;
     std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide

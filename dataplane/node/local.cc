@@ -1,3 +1,4 @@
+#include "dataplane/bfd/packet.h"
 #include "dataplane/node/neighbor_discovery.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/payload.h"
@@ -56,6 +57,14 @@ bool is_tunnel_too_big(const fib::Tables& tables, VrfId vrf, Bytes icmp, bool v6
     return tables.wireguard_at(vrf, udp.source, from) != kNoInterface || tables.takes_esp(vrf, udp.source);
 }
 
+// RFC 5881 4, RFC 5883 5. It is small: no fragment of one is worth waiting for.
+bool is_bfd(rte_mbuf* m, const wire::Payload& payload) noexcept
+{
+    if (payload.protocol != wire::Protocol::Udp || payload.fragment || payload.offset == 0) return false;
+    const std::uint16_t port = header_at<wire::UdpHeader>(m, payload.offset).destination;
+    return port == bfd::kControlPort || port == bfd::kEchoPort || port == bfd::kMultihopPort;
+}
+
 void local_one(Context& ctx, rte_mbuf* m) noexcept
 {
     auto& meta = metadata(m);
@@ -105,6 +114,11 @@ void local_one(Context& ctx, rte_mbuf* m) noexcept
         is_tunnel_too_big(ctx.tables, vrf, data(m).subspan(payload.offset), v6)) [[unlikely]] {
         meta.vrf = vrf;
         return meta.end(ctx.punt_path_mtu.take(ctx.now) ? Verdict::PuntPathMtu : Verdict::DropPuntLimited);
+    }
+    if (ctx.bfd != nullptr && is_bfd(m, payload)) {
+        meta.vrf = vrf;
+        meta.stage = Stage::Bfd;
+        return;
     }
     if (v6 && is_neighbor_discovery(m)) return meta.end(punt_neighbor_discovery(ctx, m));
     meta.vrf = vrf;

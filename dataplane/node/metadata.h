@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/ids.h"
+#include "dataplane/api/bfd.h"
 #include "dataplane/api/verdict.h"
 
 #include <rte_mbuf.h>
@@ -23,6 +24,7 @@ enum class Stage : std::uint8_t {
     Lookup4,  // destination -> group -> `path`
     Lookup6,
     Local,           // for this box
+    Bfd,             // for the engine of the worker that owns the session
     Reassemble,      // a fragment that may be tunnel input
     DecapWireguard,  // data for us
     DecapEsp,
@@ -71,10 +73,11 @@ struct Metadata {
     WorkerId owner;
     std::uint8_t encapsulations;
     std::uint8_t flags;
-    std::uint8_t icmp_code;    // Answer
-    std::uint8_t link_header;  // octets in front of the data that are still the frame's own
-    std::uint8_t hops;         // between workers
-    std::uint8_t reserved[6];
+    std::uint8_t icmp_code;           // Answer
+    std::uint8_t link_header;         // octets in front of the data that are still the frame's own
+    std::uint8_t hops;                // between workers
+    api::TimestampSource stamped_by;  // what received_at is of
+    std::uint8_t reserved[5];
     // EncapEsp: whose SA seals it. After DecapEsp: which one it came by, until it enters by a tunnel.
     ProtectionId protection;
 

@@ -20,6 +20,8 @@ void lookup_ipv6(Context& ctx, Burst& burst) noexcept;
 
 // What is for this box: a tunnel's packets, neighbour discovery, or the host link.
 void local(Context& ctx, Burst& burst) noexcept;
+// BFD's datagrams, to the worker that owns the session and into its engine.
+void take_bfd(Context& ctx, Burst& burst) noexcept;
 // Joins the fragments of UDP, GRE and ESP datagrams for this box; the whole one is looked up again.
 void reassemble(Context& ctx, Burst& burst) noexcept;
 // Opens WireGuard data; the inner packet enters anew by the tunnel.

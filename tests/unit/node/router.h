@@ -4,6 +4,7 @@
 #include "dataplane/fib/fib_writer.h"
 #include "dataplane/io/eal.h"
 #include "dataplane/io/packet_pool.h"
+#include "dataplane/node/bfd_speaker.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/wire/ethernet.h"
 #include "dataplane/wire/ip.h"
@@ -153,6 +154,8 @@ public:
                           .hash_seed = 42,
                           .tunnel_activity = tunnel_activity,
                           .now = TimePoint{1h}};
+    std::vector<api::BfdActivity> bfd_activity{16};
+    node::BfdSpeaker bfd{context, bfd_activity, 1};
     Pipeline pipeline{context, *this};
 
 private:
