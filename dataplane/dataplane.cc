@@ -200,6 +200,11 @@ public:
     {
         return writer_.lookup(vrf, destination);
     }
+    api::DownView down(api::DownKind kind, std::uint32_t id) const override
+    {
+        const auto state = tables_.down(kind, id);
+        return {state.causes, state.epoch, tables_.met_down(kind, id)};
+    }
 
 private:
     PortId free_id() const

@@ -137,7 +137,9 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
     if (const auto* keys = std::get_if<api::InstallKeys>(&command)) ctx_.hints.put(keys->local_index, ctx_.self);
     ctx_.peers.apply(command, ctx_.now);
 
-    if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
+    if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
+        (hash->family == Family::Ipv4 ? ctx_.hash4 : ctx_.hash6) = node::HashMask::of(hash->fields);
+    } else if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
         if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
     } else if (const auto* release = std::get_if<api::ReleaseHeld>(&command)) {
         auto list =

@@ -1180,6 +1180,22 @@ std::optional<Gateway> Programmer::gateway_of(NexthopId id) const
     return Gateway{hop.key.vrf, kNoInterface, hop.key.address};
 }
 
+std::vector<NexthopId> Programmer::nexthops_of(const Gateway& gateway) const
+{
+    const State& s = *state_;
+    std::vector<NexthopId> out;
+    if (gateway.interface != kNoInterface) {
+        const auto here = s.by_link.find({gateway.interface, gateway.address});
+        if (here != s.by_link.end())
+            for (const State::Hop* hop : here->second) out.push_back(hop->id);
+    } else if (const auto hop =
+                   s.hop_ids.find(HopKey{NexthopType::Gateway, gateway.vrf, kNoInterface, gateway.address});
+               hop != s.hop_ids.end()) {
+        out.push_back(hop->second);
+    }
+    return out;
+}
+
 std::vector<GatewayView> Programmer::gateways() const
 {
     std::vector<GatewayView> views;

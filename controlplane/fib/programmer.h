@@ -175,6 +175,7 @@ public:
     void set_pace(std::uint32_t buckets_a_second);
     // What has the next hop as its gateway; nullopt for others.
     std::optional<Gateway> gateway_of(NexthopId id) const;
+    std::vector<NexthopId> nexthops_of(const Gateway& gateway) const;
 
     std::vector<GatewayView> gateways() const;
     std::optional<api::SetNexthop> nexthop(NexthopId id) const;  // as it was pushed last

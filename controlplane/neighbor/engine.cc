@@ -391,11 +391,13 @@ struct Engine::Tables {
                     retry(out, i, key, e, now);
                     return;
                 }
-                out.events.push_back({Change::Expired, key.first, key.second, {}});
-                if (e.in_use)
+                if (e.in_use) {
+                    out.events.push_back({Change::Lost, key.first, key.second, {}, e.confirmed});
                     start(out, i, key, e, now);
-                else
-                    erase(it);
+                    return;
+                }
+                out.events.push_back({Change::Expired, key.first, key.second, {}});
+                erase(it);
                 return;
             case State::Failed:
                 if (e.in_use)

@@ -56,12 +56,19 @@ enum class State : std::uint8_t {
 };
 const char* to_string(State s) noexcept;
 
-enum class Change : std::uint8_t { Resolved, Moved, Failed, Expired };
+enum class Change : std::uint8_t {
+    Resolved,
+    Moved,
+    Failed,
+    Expired,
+    Lost,  // a next hop uses it, and it no longer answers; it is asked for by everyone's address now
+};
 struct Event {
     Change change;
     InterfaceId interface;
     IpAddress address;
-    MacAddress mac;  // Resolved and Moved
+    MacAddress mac;     // Resolved and Moved
+    TimePoint since{};  // Lost: when it was last confirmed
 };
 struct Frame {
     InterfaceId interface;

@@ -331,6 +331,7 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
         case ExecCommand::ShowDataplaneRuntime: return answer(show::dataplane_runtime(router, command));
         case ExecCommand::ShowDataplaneDrops: return answer(show::dataplane_drops(router, command));
         case ExecCommand::ShowDataplanePorts: return answer(show::dataplane_ports(router, command));
+        case ExecCommand::ShowFailover: return answer(show::failover(router, command));
         case ExecCommand::ShowArp:
         case ExecCommand::ShowIpv6Neighbors: return answer(show::neighbors(router, command));
         case ExecCommand::ShowRoute: return answer(show::route(router, command));

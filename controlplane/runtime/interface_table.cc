@@ -171,7 +171,7 @@ void InterfaceTable::publish(Entry& entry)
     spec.id = entry.id;
     spec.vrf = *vrf;
     spec.kind = entry.kind();
-    spec.up = entry.up();
+    spec.up = entry.sends();
     spec.port = entry.port;
     spec.vlan = entry.vlan;
     spec.mac = entry.mac;
@@ -253,6 +253,25 @@ void InterfaceTable::link_changed(PortId port, bool up)
         log::info("interface", "{} is {}", name, entry.up() ? "up" : "down");
         publish(entry);
     }
+}
+
+bool InterfaceTable::link_up(PortId port) const
+{
+    return std::any_of(ports_.begin(), ports_.end(),
+                       [&](const auto& open) { return open.second.info.id == port && open.second.info.link_up; });
+}
+
+void InterfaceTable::set_failed(InterfaceId id, bool failed)
+{
+    const auto name = names_.find(id);
+    if (name == names_.end()) return;
+    auto& entry = entries_.at(name->second);
+    if (entry.failed == failed) return;
+    entry.failed = failed;
+    entry.changed_at = now();
+    ++(entry.up() ? entry.link_ups : entry.link_downs);
+    log::info("interface", "{} is {}", name->second, entry.up() ? "up" : "down");
+    publish(entry);
 }
 
 const InterfaceTable::Entry* InterfaceTable::find(const std::string& name) const

@@ -23,7 +23,8 @@ public:
         PortId port{kNoPort};  // of itself or of its parent
         std::uint16_t vlan = 0;
         MacAddress mac{};
-        bool link = true;  // the port's; interfaces without a port have one
+        bool link = true;     // the port's; interfaces without a port have one
+        bool failed = false;  // a tunnel that is known to lead nowhere: it still sends, but no route uses it
         std::uint16_t port_mtu = 1500;
         TimePoint changed_at{};
         unsigned link_ups = 0, link_downs = 0;
@@ -31,7 +32,8 @@ public:
         api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
         api::InterfaceKind kind() const;
-        bool up() const { return link && !config.shutdown; }
+        bool sends() const { return link && !config.shutdown; }
+        bool up() const { return sends() && !failed; }
         std::uint16_t mtu() const;     // of the link
         std::uint16_t ip_mtu() const;  // of IP packets
         // With the link-local one, if the interface speaks IPv6 on a link.
@@ -56,6 +58,9 @@ public:
     // ---- from the dataplane ----
 
     void link_changed(PortId port, bool up);
+    bool link_up(PortId port) const;  // as known here; false for ports that are not open
+    // A tunnel's other end is gone, or back.
+    void set_failed(InterfaceId id, bool failed);
     void released(InterfaceId id);
 
     // ---- questions ----

@@ -7,11 +7,11 @@
 
 namespace culvert::runtime {
 
-NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers)
-    : core_(core),
-      interfaces_(interfaces),
-      workers_(workers),
-      timer_(core.loop, [this] { perform(engine_.on_time(now())); })
+NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers,
+                                 FailoverService& failover)
+    : core_(core), interfaces_(interfaces), workers_(workers), failover_(failover), timer_(core.loop, [this] {
+          perform(engine_.on_time(now()));
+      })
 {}
 
 void NeighborService::perform(neighbor::Output output)
@@ -22,7 +22,9 @@ void NeighborService::perform(neighbor::Output output)
             case neighbor::Change::Resolved:
             case neighbor::Change::Moved:
                 core_.programmer.set_neighbor(event.interface, event.address, event.mac);
+                failover_.on_neighbor_alive(event.interface, event.address);
                 break;
+            case neighbor::Change::Lost: failover_.on_neighbor_lost(event.interface, event.address, event.since); break;
             case neighbor::Change::Failed:
                 core_.programmer.set_neighbor(event.interface, event.address, std::nullopt, true);
                 break;

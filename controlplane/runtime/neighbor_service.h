@@ -2,6 +2,7 @@
 
 #include "controlplane/neighbor/engine.h"
 #include "controlplane/runtime/core.h"
+#include "controlplane/runtime/failover_service.h"
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/worker_links.h"
 
@@ -15,7 +16,7 @@ namespace culvert::runtime {
 // ARP and ND, bound to workers, interfaces and the programmer.
 class NeighborService {
 public:
-    NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers);
+    NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers, FailoverService& failover);
 
     void interface_changed(InterfaceId id);
     void on_miss(const api::NeighborMiss& miss);
@@ -37,6 +38,7 @@ private:
     Core& core_;
     InterfaceTable& interfaces_;
     WorkerLinks& workers_;
+    FailoverService& failover_;
     neighbor::Engine engine_;
     std::set<std::string> unnumbered_;
     Loop::Timer timer_;

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace culvert::runtime {
 namespace {
@@ -36,6 +37,11 @@ std::vector<unsigned> usable_cpus()
         if (CPU_ISSET(i, &set)) out.push_back(i);
     }
     return out;
+}
+
+api::HashFields to_fields(const config::LoadSharing& sharing)
+{
+    return {sharing.source, sharing.destination, sharing.protocol, sharing.ports, sharing.flow_label};
 }
 
 unsigned line_of(const Router::Origin& origin, const std::string& path, const std::string& statement)
@@ -84,7 +90,8 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       vrfs_(core_),
       interfaces_(core_, vrfs_),
       workers_(core_),
-      neighbors_(core_, interfaces_, workers_),
+      failover_(core_, interfaces_),
+      neighbors_(core_, interfaces_, workers_, failover_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
       bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
@@ -106,10 +113,11 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
     };
     workers_.on_lost_events = [this] {
         wireguard_.on_lost_events();
-        for (const auto& port : core_.dataplane.ports()) interfaces_.link_changed(port.id, port.link_up);
+        failover_.resync();
     };
     interfaces_.changed = [this](InterfaceId id) {
         host_links_dirty_ = true;
+        if (!interfaces_.find(id)) failover_.interface_gone(id);
         neighbors_.interface_changed(id);
         wireguard_.interface_changed(id);
         bgp_.interface_changed(id);
@@ -203,6 +211,11 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
     log::open({to_level(next.log.level), next.log.file});
     if (committed_ && !(next.dataplane == effective_.dataplane))
         log::warning("config", "changes of `dataplane` take effect when culvertd is started again");
+    failover_.configure(next.failover);
+    if (!committed_ || !(next.load_sharing4 == effective_.load_sharing4))
+        workers_.command_all(api::SetFlowHash{Family::Ipv4, to_fields(next.load_sharing4)});
+    if (!committed_ || !(next.load_sharing6 == effective_.load_sharing6))
+        workers_.command_all(api::SetFlowHash{Family::Ipv6, to_fields(next.load_sharing6)});
     committed_ = true;
     for (auto& vrf : vrfs) vrfs_.add(std::move(vrf));
 
@@ -323,18 +336,11 @@ void Router::on_worker_event(const api::WorkerEvent& event)
     if (const auto* miss = std::get_if<api::NeighborMiss>(&event)) {
         neighbors_.on_miss(*miss);
     } else if (const auto* link = std::get_if<api::LinkChanged>(&event)) {
-        interfaces_.link_changed(link->port, link->up);
-        if (!link->up) return;
-        // The port is back: what was marked down because of it may carry packets again.
-        std::erase_if(down_, [&](const auto& item) {
-            const auto nexthop = core_.programmer.nexthop(item.first);
-            const auto* interface = nexthop ? interfaces_.find(nexthop->interface) : nullptr;
-            if (interface && interface->port != link->port) return false;
-            core_.programmer.clear_down(item.first, item.second.epoch);
-            return true;
-        });
+        failover_.on_link(*link);
     } else if (const auto* down = std::get_if<api::WentDown>(&event)) {
-        if (down->kind == api::DownKind::Nexthop) down_[NexthopId{down->id}] = *down;
+        failover_.on_went_down(*down);
+    } else if (const auto* bfd = std::get_if<api::BfdChanged>(&event)) {
+        if (!bfd->deleted && bfd->state == api::BfdState::Up) failover_.on_session_alive(bfd->id);
     } else {
         wireguard_.on_event(event);
     }
@@ -385,9 +391,9 @@ bool Router::slice(TimePoint until)
         return false;
     }
     more |= core_.tables.changes_waiting() > 0;
-    if (settle_ports_ && !more && channel.acked() >= channel.committed()) {
-        settle_ports_ = false;
-        interfaces_.settle();
+    if (!more && channel.acked() >= channel.committed()) {
+        failover_.on_settled();
+        if (std::exchange(settle_ports_, false)) interfaces_.settle();
     }
     return more;
 }

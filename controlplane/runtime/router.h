@@ -5,6 +5,7 @@
 #include "config/parse.h"
 #include "controlplane/runtime/bgp_service.h"
 #include "controlplane/runtime/core.h"
+#include "controlplane/runtime/failover_service.h"
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/neighbor_service.h"
 #include "controlplane/runtime/vrfs.h"
@@ -40,6 +41,7 @@ public:
     Core& core() noexcept { return core_; }
     Vrfs& vrfs() noexcept { return vrfs_; }
     InterfaceTable& interfaces() noexcept { return interfaces_; }
+    FailoverService& failover() noexcept { return failover_; }
     NeighborService& neighbors() noexcept { return neighbors_; }
     WireguardService& wireguard() noexcept { return wireguard_; }
     BgpService& bgp() noexcept { return bgp_; }
@@ -58,13 +60,13 @@ private:
     Vrfs vrfs_;
     InterfaceTable interfaces_;
     WorkerLinks workers_;
+    FailoverService failover_;
     NeighborService neighbors_;
     WireguardService wireguard_;
     BgpService bgp_;
 
-    config::Model running_;    // what was typed
-    config::Model effective_;  // of it, what is acted on
-    std::map<NexthopId, api::WentDown> down_;
+    config::Model running_;                                           // what was typed
+    config::Model effective_;                                         // of it, what is acted on
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
     bool committed_ = false;                                          // at least once
     bool host_links_dirty_ = true;

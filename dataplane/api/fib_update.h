@@ -149,6 +149,13 @@ struct SetNexthop {
 struct DeleteNexthop {
     NexthopId id;
 };
+// Why something is down, a bit a cause.
+namespace cause {
+inline constexpr std::uint32_t kBfd = 1 << 0;
+inline constexpr std::uint32_t kLink = 1 << 1;
+inline constexpr std::uint32_t kTunnel = 1 << 2;
+inline constexpr std::uint32_t kNeighbor = 1 << 3;
+}  // namespace cause
 // What has a down word of its own: a next hop, an interface that is a tunnel, a port, a BFD session. A next hop is
 // taken only while its own word, its tunnel's or port's, and its session's (SetNexthop::session) are all clear.
 enum class DownKind : std::uint8_t { Nexthop, Interface, Port, Session };

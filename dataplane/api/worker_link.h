@@ -53,8 +53,19 @@ struct ReleaseHeld {
     bool resolved;
 };
 
+// What of a packet of the family says which flow it belongs to, where traffic is shared. Every worker is told.
+struct HashFields {
+    bool source = true, destination = true, protocol = true, ports = true;
+    bool flow_label = false;  // IPv6 only
+    friend bool operator==(const HashFields&, const HashFields&) = default;
+};
+struct SetFlowHash {
+    Family family;
+    HashFields fields;
+};
+
 using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
-                                   SetBfdSession, DeleteBfdSession>;
+                                   SetBfdSession, DeleteBfdSession, SetFlowHash>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------

@@ -53,7 +53,11 @@ public:
 
     // ---- the writer
     bool exists(Place p) const noexcept { return DownWord::exists(generation(p)); }
-    void begin(Place p) noexcept { words_[at(p)].begin(); }
+    void begin(Place p) noexcept
+    {
+        met_[at(p)].store(0, std::memory_order_relaxed);
+        words_[at(p)].begin();
+    }
     void end(Place p) noexcept { words_[at(p)].end(); }
     bool clear(Place p, std::uint32_t epoch) noexcept { return words_[at(p)].clear(epoch); }
 

@@ -1,18 +1,14 @@
 #pragma once
 
+#include "dataplane/api/fib_update.h"
+
 #include <atomic>
 #include <cstdint>
 #include <optional>
 
 namespace culvert::fib {
 
-// Why something is down, a bit a cause.
-namespace cause {
-inline constexpr std::uint32_t kBfd = 1 << 0;
-inline constexpr std::uint32_t kLink = 1 << 1;
-inline constexpr std::uint32_t kTunnel = 1 << 2;
-inline constexpr std::uint32_t kNeighbor = 1 << 3;
-}  // namespace cause
+namespace cause = api::cause;
 
 struct DownState {
     std::uint32_t epoch = 0;   // grows with every failure that was reported

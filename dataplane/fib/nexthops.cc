@@ -96,6 +96,7 @@ bool NexthopTable::set(const api::SetNexthop& update, const api::SetInterface* i
     slot.own_mtu = update.mtu;
     slot.lost = update.lost;
     if (!slot.nexthop.load(std::memory_order_relaxed)) {
+        met_[i].store(0, std::memory_order_relaxed);
         slot.down.begin();
         ++size_;
     }

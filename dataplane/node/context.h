@@ -5,6 +5,7 @@
 #include "dataplane/fib/tables.h"
 #include "dataplane/node/burst.h"
 #include "dataplane/node/counters.h"
+#include "dataplane/node/flow_hash.h"
 #include "dataplane/node/hold.h"
 #include "dataplane/node/owner_hints.h"
 #include "dataplane/node/packet_list.h"
@@ -28,6 +29,7 @@ struct Context {
     WorkerId self{};
     std::uint8_t workers = 1;
     std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
+    HashMask hash4, hash6;
 
     TimePoint now{};  // of the poll round
     std::uint32_t next_fragment_id = 0;

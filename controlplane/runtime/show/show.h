@@ -26,6 +26,7 @@ Shown wireguard(Router& router, const config::Exec& exec);
 Shown dataplane_runtime(Router& router, const config::Exec& exec);
 Shown dataplane_drops(Router& router, const config::Exec& exec);
 Shown dataplane_ports(Router& router, const config::Exec& exec);
+Shown failover(Router& router, const config::Exec& exec);
 Shown neighbors(Router& router, const config::Exec& exec);
 Shown route(Router& router, const config::Exec& exec);
 Shown route_summary(Router& router, const config::Exec& exec);
