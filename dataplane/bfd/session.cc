@@ -129,7 +129,10 @@ bool Session::on_echo(const EchoPacket& p, TimePoint stamp) noexcept
 Session::Output Session::on_time(TimePoint now, TimePoint heard_until, Random& random) noexcept
 {
     Output out;
-    if (expires() <= heard_until) {
+    // What we didn't send in time can't have been answered: our own lateness is no silence of the peer's.
+    const auto late = [now](TimePoint due) { return due < now ? now - due : Duration{}; };
+    const auto grace = demanding_ ? late(send_at_) : Duration{};
+    if (const auto end = expires(); end != kNever && end + grace <= heard_until) {
         // 6.8.4. bfd.RemoteDiscr is forgotten in every state, 6.8.1.
         if (state_ == Init || state_ == Up) move_to(Down, BfdDiagnostic::ControlDetectionTimeExpired, now, out);
         expecting_ = false;
@@ -138,7 +141,7 @@ Session::Output Session::on_time(TimePoint now, TimePoint heard_until, Random& r
         remote_.demand = false;
         out.report = true;
     }
-    if (state_ == Up && echo_expires() <= heard_until)
+    if (const auto end = echo_expires(); state_ == Up && end != kNever && end + late(echo_at_) <= heard_until)
         move_to(Down, BfdDiagnostic::EchoFunctionFailed, now, out);  // 6.8.5
     // 6.8.1, bfd.AuthSeqKnown
     if (received_sequence_.known && !demanding_ && detect_from_ + 2 * detection_time() <= heard_until)
@@ -191,6 +194,7 @@ std::size_t Session::transmit(bool final, TimePoint now, Authenticator& authenti
         sequence_.content = content;
         authenticator.sign(*key, sequence_.value, out);
     }
+    if (poll_expires_ != kNever && send_at_ < now) poll_expires_ += now - send_at_;
     last_sent_ = now;
     scheduled_ = Duration{};
     schedule(now, random);
@@ -200,7 +204,7 @@ std::size_t Session::transmit(bool final, TimePoint now, Authenticator& authenti
 EchoPacket Session::transmit_echo(TimePoint now, Random& random) noexcept
 {
     ++echo_sent_;
-    if (echo_from_ == kNever) echo_from_ = now;
+    echo_from_ = echo_from_ == kNever ? now : echo_from_ + std::max(now - echo_at_, Duration{});
     echo_at_ = now + jittered(echo_interval(), random);
     return {.discriminator = wanted_.discriminator, .sequence = echo_sent_, .proof = proof(echo_sent_)};
 }

@@ -40,6 +40,9 @@ struct Context {
     TokenBucket punt_wireguard{4000, 512};
 
     std::array<PacketList, kStageCount> queues{};
+    // Of the burst at hand; here, so that they are initialised only once.
+    std::array<wg::SealJob, kBurstMax> seals;
+    std::array<wg::OpenJob, kBurstMax> opens;
 
     // Queues a packet that a stage made, for the stage that its metadata names.
     void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }

@@ -63,7 +63,7 @@ void enter(Context& ctx, rte_mbuf* m, const wg::OpenJob& job, std::uint8_t outer
 
 void decap_wireguard(Context& ctx, Burst& burst) noexcept
 {
-    std::array<wg::OpenJob, kBurstMax> jobs;
+    auto& jobs = ctx.opens;
     std::array<std::uint8_t, kBurstMax> ecn;
     for (std::size_t i = 0; i < burst.size(); ++i) {
         const auto d = datagram(burst[i]);

@@ -86,7 +86,7 @@ private:
 
 void encap_wireguard(Context& ctx, Burst& burst) noexcept
 {
-    std::array<wg::SealJob, kBurstMax> jobs;
+    auto& jobs = ctx.seals;
     std::array<std::uint8_t, kBurstMax> ecn_bits;
     std::array<rte_mbuf*, kBurstMax> packets;
     std::size_t n = 0;
@@ -115,10 +115,10 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
             continue;
         }
         const auto* tunnel = tunnels.find(meta.output);
-        jobs[n] = {.peer = meta.peer,
-                   .data = rte_pktmbuf_mtod(m, std::uint8_t*),
-                   .length = m->data_len,
-                   .mtu = tunnel != nullptr ? tunnel->mtu : std::uint16_t{0}};
+        jobs[n].peer = meta.peer;
+        jobs[n].data = rte_pktmbuf_mtod(m, std::uint8_t*);
+        jobs[n].length = m->data_len;
+        jobs[n].mtu = tunnel != nullptr ? tunnel->mtu : std::uint16_t{0};
         rte_prefetch0(jobs[n].data - kFrameHeaders);
         ecn_bits[n] = m->data_len != 0 ? outer_ecn(ecn(m)) : kEcnNotCapable;
         packets[n++] = m;

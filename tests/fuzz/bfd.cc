@@ -155,6 +155,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             case 7: {
                 const auto until = now + std::chrono::microseconds{in.u16()};
                 const Duration behind = std::chrono::microseconds{(op >> 3) * 10};
+                engine.on_time(now, now - behind);
                 while (now < until) {
                     now = std::max(now + 1us, std::min(engine.next_deadline(), until));
                     engine.on_time(now, now - behind);
