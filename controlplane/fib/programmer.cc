@@ -87,6 +87,7 @@ struct Programmer::State {
         HopKey key;
         NexthopId id{kNoNexthop};
         std::uint32_t refs = 0;
+        std::uint32_t holds = 0;       // of refs, those of hold_gateway()
         std::uint32_t retirement = 0;  // the newest; older entries of retiring_ are void
         bool pushed = false;
         bool usable = false;
@@ -619,6 +620,7 @@ struct Programmer::State {
         const NexthopSetId own = neighbor == neighbors.end() ? route::kNoSet : neighbor->second.set;
         for (const Hop* hop : it->second) {
             if (hop->key.type != NexthopType::Gateway || hop->refs == 0) continue;
+            if (hop->holds > 0) return true;
             for (const Group* group : hop->groups) {
                 const std::uint32_t by_host_route =
                     own != route::kNoSet && group->key == GroupKey{own} && uses[index(own)].prefixes == 1 ? 1 : 0;
@@ -1149,6 +1151,27 @@ void Programmer::set_session(const Gateway& gateway, BfdSessionId session)
     else
         s.sessions[gateway] = session;
     s.update_gateway(gateway);
+}
+
+NexthopId Programmer::hold_gateway(const Gateway& gateway)
+{
+    State& s = *state_;
+    auto* hop = s.acquire(HopKey{NexthopType::Gateway, kDefaultVrf, gateway.interface, gateway.address});
+    ++hop->holds;
+    if (hop->link) s.use_touched.insert(*hop->link);
+    return hop->id;
+}
+
+void Programmer::release_gateway(const Gateway& gateway)
+{
+    State& s = *state_;
+    const auto it = s.hop_ids.find(HopKey{NexthopType::Gateway, kDefaultVrf, gateway.interface, gateway.address});
+    CULVERT_CHECK(it != s.hop_ids.end());
+    auto* hop = s.hops[index(it->second)].get();
+    CULVERT_CHECK(hop->holds > 0);
+    --hop->holds;
+    if (hop->link) s.use_touched.insert(*hop->link);
+    s.release(hop);
 }
 
 void Programmer::set_down_word(BfdSessionId session) { state_->push(api::SetDownWord{session}); }

@@ -175,6 +175,10 @@ public:
     // The BFD session whose word the gateway obeys: on the link of `interface`, or (kNoInterface) several hops away in
     // `vrf`. kNoBfdSession: none any more. Of several sessions for one gateway the last one counts.
     void set_session(const Gateway& gateway, BfdSessionId session);
+    // The way to a gateway on the link of an interface, kept while it is held, whether a route has it or not: what a
+    // worker that watches the gateway sends by. Each hold wants its own release.
+    NexthopId hold_gateway(const Gateway& gateway);
+    void release_gateway(const Gateway& gateway);
     // The word exists before any worker is told of the session; it goes after the last next hop obeys another.
     void set_down_word(BfdSessionId session);
     void delete_down_word(BfdSessionId session);
