@@ -76,17 +76,22 @@ public:
         packet.how = how_;
         packet.header = 0;
         job.protection = id_;
+        job.length = m->data_len;
+        job.data = rte_pktmbuf_mtod(m, std::uint8_t*);
         if (how_->mode == api::EspMode::Tunnel) {
             packet.inner = look_at(m);
             job.next_header = static_cast<std::uint8_t>(v6 ? wire::Protocol::Ipv6 : wire::Protocol::Ipv4);
         } else {
-            // The header of GRE's outer packet, which has no options.
+            // The header of GRE's outer packet, which has no options, makes room for ESP's.
             if (protection_->inner != api::EspInner::Gre) return Verdict::DropEspInner;
             packet.header = static_cast<std::uint8_t>(v6 ? sizeof(wire::Ipv6Header) : sizeof(wire::Ipv4Header));
             job.next_header = v6 ? ipv6(m).next_header : ipv4(m).protocol;
+            const auto between = static_cast<std::uint16_t>(how_->front + (how_->udp ? sizeof(wire::UdpHeader) : 0));
+            std::memmove(job.data - between, job.data, packet.header);
+            rte_pktmbuf_prepend(m, between);
+            job.data += packet.header;
+            job.length -= packet.header;
         }
-        job.data = rte_pktmbuf_mtod(m, std::uint8_t*) + packet.header;
-        job.length = m->data_len - packet.header;
         rte_prefetch0(job.data - kFrameHeaders);
         return Verdict::Forward;
     }
@@ -132,15 +137,10 @@ private:
         how.udp ? udp_.put(m, fields) : ip_.put(m, fields);
     }
 
-    // The header that is there moves to the front; in UDP, the ends are those that the SA knows.
+    // The header that is there says what follows it now; in UDP, the ends are those that the SA knows.
     void transport(rte_mbuf* m, const Packet& packet) noexcept
     {
         const auto& how = *packet.how;
-        const auto between = static_cast<std::uint16_t>(how.front + (how.udp ? sizeof(wire::UdpHeader) : 0));
-        const auto* from = rte_pktmbuf_mtod(m, std::uint8_t*);
-        auto* to = from - between;
-        std::memmove(const_cast<std::uint8_t*>(to), from, packet.header);
-        rte_pktmbuf_prepend(m, between);
         auto& meta = metadata(m);
         meta.length = m->data_len;
         const auto protocol = static_cast<std::uint8_t>(how.udp ? wire::Protocol::Udp : wire::Protocol::Esp);
