@@ -324,7 +324,7 @@ void decrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
 int main(int argc, char** argv)
 {
     const auto options = bench::parse_options(argc, argv);
-    const Plan plan = options.quick ? Plan{7, 30} : Plan{9, 150};
+    const Plan plan = options.quick ? Plan{7, 100} : Plan{9, 300};
     bench::pin(1);
     pool(io::MemoryMode::Auto);
     {
