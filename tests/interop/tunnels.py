@@ -222,8 +222,8 @@ def test_path_mtu_is_learned():
         lab.exec("mid", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
         run("ip", "-n", lab.ns("mid"), "link", "set", "m2", "mtu", 1300)
         routers = {}
-        for n, peer, own, far, gateway in ((1, 2, "192.0.2.1", "198.51.100.2", "192.0.2.254"),
-                                           (2, 1, "198.51.100.2", "192.0.2.1", "198.51.100.254")):
+        for n, peer, own, far, gateway, mtu in ((1, 2, "192.0.2.1", "198.51.100.2", "192.0.2.254", 1500),
+                                                (2, 1, "198.51.100.2", "192.0.2.1", "198.51.100.254", 1300)):
             lab.link(f"h{n}", "eth0", f"r{n}", "lan0", 1500)
             lab.address(f"h{n}", "eth0", f"10.{n}.0.2/24")
             lab.route(f"h{n}", "default", f"10.{n}.0.1")
@@ -233,12 +233,12 @@ interface lan
  ip address 10.{n}.0.1/24
 interface wan
  port kernel wan0
+ mtu {mtu}
  ip address {own}/24
 interface tunnel0
  tunnel mode gre ip
  tunnel source wan
  tunnel destination {far}
- tunnel path-mtu-discovery age-timer 30
  ip address 10.255.0.{n}/30
 ip route 10.{peer}.0.0/24 tunnel0
 ip route 0.0.0.0/0 {gateway}
@@ -261,10 +261,7 @@ ip route 0.0.0.0/0 {gateway}
         if not re.search(r"a router on the way takes no more, believed for \d+ s +1300", text):
             raise Failure(text)
         rate = lab.tcp("h2", "h1", "10.2.0.2", 2)
-        # A forged one: no packet of ours is quoted.
-        run("ip", "-n", lab.ns("mid"), "link", "set", "m2", "mtu", 1500)
-        wait_for("what was learned to be forgotten", lambda: mtu_of(routers[1]) == 1476, 45, every=1)
-        return f"1276, then 1476 again; TCP {rate:.0f} Mbit/s"
+        return f"1276 learned; TCP {rate:.0f} Mbit/s"
 
 
 def ovs(lab, node, steps):
@@ -377,12 +374,12 @@ interface lo
  ip address 10.3.0.1/32
 """)
         wait_for("Open vSwitch", lambda: lab.pings("o", "10.5.0.2", count=1), 20)
-        inside = lambda target: "0% packet loss" in hub.cli(f"ping {target} count 2", check=False).stdout  # noqa: E731
+        inside = lambda target: ", 0% packet loss" in hub.cli(f"ping {target} count 2", check=False).stdout  # noqa: E731
         wait_for("the spoke, on the tunnel's subnet", lambda: inside("10.5.0.3"), 15)
         wait_for("what is behind the spoke", lambda: inside("10.3.0.1"), 15)
         if not lab.pings("o", "10.5.0.2", count=5, size=1000):
             raise Failure(hub.show("show dataplane drops"))
-        hub.configure("interface tunnel0", "no ip nhrp map 10.5.0.3")
+        hub.configure("interface tunnel0", "no ip nhrp map 10.5.0.3 10.9.0.3")
         wait_for("a next hop that is not mapped to be dropped",
                  lambda: not inside("10.5.0.3") and "drop_tunnel_no_endpoint" in hub.json("show dataplane drops"), 15)
         return f"hub: {hub.json('show interface tunnel0')['tunnel0']['txPackets']} packets out"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 namespace culvert::dataplane::test {
 
@@ -13,9 +14,31 @@ constexpr std::uint16_t kPort = 51820;
 // The ends of a tunnel inside another one.
 constexpr std::string_view kEndA = "172.31.0.1", kEndB = "172.31.0.2";
 
+using api::EspAlgorithm;
+using api::EspMode;
 using api::TunnelStack;
 
-enum class Layer : std::uint8_t { Gre4, Gre6, Gre4Options, Gre6Options, Wireguard4, Wireguard6 };
+// One tunnel of a stack.
+struct Layer {
+    enum class Kind : std::uint8_t { Gre, Vti, Wireguard } kind = Kind::Gre;
+    Family outer = Family::Ipv4;
+    bool options = false;  // GRE: key, checksum, sequence numbers
+    std::optional<TunnelStack::Esp> esp{};
+
+    bool is_wireguard() const { return kind == Kind::Wireguard; }
+};
+constexpr Family kV4 = Family::Ipv4, kV6 = Family::Ipv6;
+
+Layer gre_layer(Family outer, bool options = false) { return {Layer::Kind::Gre, outer, options}; }
+Layer wireguard_layer(Family outer) { return {Layer::Kind::Wireguard, outer}; }
+Layer vti(Family outer, EspAlgorithm algorithm, bool udp = false)
+{
+    return {Layer::Kind::Vti, outer, false, TunnelStack::Esp{outer, algorithm, EspMode::Tunnel, udp}};
+}
+Layer gre_esp(Family outer, EspAlgorithm algorithm, EspMode mode, bool options = false, bool udp = false)
+{
+    return {Layer::Kind::Gre, outer, options, TunnelStack::Esp{outer, algorithm, mode, udp}};
+}
 
 struct Case {
     std::string name;
@@ -23,9 +46,6 @@ struct Case {
     std::uint16_t path;         // MTU of the wan
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name << " over " << c.path; }
-
-bool is_wireguard(Layer l) { return l == Layer::Wireguard4 || l == Layer::Wireguard6; }
-bool outer_v6(Layer l) { return l == Layer::Gre6 || l == Layer::Gre6Options || l == Layer::Wireguard6; }
 
 // Whatever goes into a stack of tunnels comes out, or is answered with a size that then comes out whole at the first
 // try. Never silence.
@@ -56,13 +76,13 @@ protected:
         for (std::size_t i = 0; i < layers.size(); ++i) {
             const bool nested = i > 0;
             const bool last = i + 1 == layers.size();
-            const auto id = is_wireguard(layers[i]) ? kWg : i == 0 ? kTunnel : kInner;
+            const auto id = layers[i].is_wireguard() ? kWg : i == 0 ? kTunnel : kInner;
             mtu = api::tunnel_mtu(stack(layers[i]), mtu).mtu;
-            if (is_wireguard(layers[i]))
+            if (layers[i].is_wireguard())
                 wireguard(layers[i], nested);
             else
-                gre_layer(id, layers[i], nested);
-            const auto kind = is_wireguard(layers[i]) ? api::NexthopKind::WireguardLookup : api::NexthopKind::Tunnel;
+                tunnel(id, layers[i], nested);
+            const auto kind = layers[i].is_wireguard() ? api::NexthopKind::WireguardLookup : api::NexthopKind::Tunnel;
             const auto by = [&](Router& r, std::string_view to) {
                 r.route(to, {.id = {}, .kind = kind, .interface = id});
             };
@@ -78,35 +98,65 @@ protected:
         outer.clear();
     }
 
-    static TunnelStack stack(Layer l)
+    static TunnelStack stack(const Layer& l)
     {
-        if (is_wireguard(l)) return {.wireguard = TunnelStack::Wireguard{}};
-        const bool options = l == Layer::Gre4Options || l == Layer::Gre6Options;
-        return {.gre = TunnelStack::Gre{.outer = outer_v6(l) ? Family::Ipv6 : Family::Ipv4,
-                                        .checksum = options,
-                                        .key = options,
-                                        .sequence = options}};
+        if (l.is_wireguard()) return {.wireguard = TunnelStack::Wireguard{}};
+        TunnelStack out{.esp = l.esp};
+        if (l.kind == Layer::Kind::Gre)
+            out.gre =
+                TunnelStack::Gre{.outer = l.outer, .checksum = l.options, .key = l.options, .sequence = l.options};
+        return out;
     }
 
-    void gre_layer(InterfaceId id, Layer l, bool nested)
+    void tunnel(InterfaceId id, const Layer& l, bool nested)
     {
-        const bool options = l == Layer::Gre4Options || l == Layer::Gre6Options;
+        const ProtectionId protection{l.esp ? index(id) : 0u};
         gre(
-            id, outer_v6(l) ? Family::Ipv6 : Family::Ipv4,
+            id, l.outer,
             [&](api::SetTunnel& t) {
-                t.checksum = t.has_key = t.sequence = options;
+                t.checksum = t.has_key = t.sequence = l.options;
                 t.key = 77;
-                if (!nested) return;
+                t.protection = protection;
+                if (l.kind == Layer::Kind::Vti) t.mode = api::TunnelMode::Ipsec;
                 const bool of_a = t.source == ip("192.0.2.1") || t.source == ip("2001:db8:2::1");
-                t.source = ip(of_a ? kEndA : kEndB);
-                t.destination = ip(of_a ? kEndB : kEndA);
+                if (nested) {
+                    t.source = ip(of_a ? kEndA : kEndB);
+                    t.destination = ip(of_a ? kEndB : kEndA);
+                }
+                if (l.esp) protect(of_a ? a : b, l, t);
             },
             mtu);
     }
 
-    void wireguard(Layer l, bool nested)
+    void protect(Router& r, const Layer& l, const api::SetTunnel& t)
     {
-        const bool v6 = l == Layer::Wireguard6;
+        r.apply(api::SetProtection{.id = t.protection,
+                                   .interface = t.interface,
+                                   .outer_vrf = kDefaultVrf,
+                                   .inner = l.kind == Layer::Kind::Gre ? api::EspInner::Gre : api::EspInner::Ip,
+                                   .local = t.source,
+                                   .remote = t.destination});
+        for (const auto direction : {api::SaDirection::Inbound, api::SaDirection::Outbound}) {
+            const bool to_b = (direction == api::SaDirection::Outbound) == (&r == &a);
+            api::InstallSa c{};
+            c.protection = t.protection;
+            c.sequence = 1;
+            c.child = 1;
+            c.spi = 0x1000u + 2 * index(t.interface) + (to_b ? 1 : 0);
+            c.direction = direction;
+            c.mode = l.esp->mode;
+            c.algorithm = l.esp->algorithm;
+            c.udp = l.esp->udp;
+            c.local = {t.source, 4500};
+            c.remote = {t.destination, 4500};
+            c.key.fill(to_b ? 0x33 : 0x44);
+            r.command(c);
+        }
+    }
+
+    void wireguard(const Layer& l, bool nested)
+    {
+        const bool v6 = l.outer == kV6;
         const auto of_a = ip(nested ? kEndA : v6 ? "2001:db8:2::1" : "192.0.2.1");
         const auto of_b = ip(nested ? kEndB : v6 ? "2001:db8:2::2" : "192.0.2.2");
         for (auto* r : {&a, &b}) {
@@ -224,23 +274,39 @@ TEST_P(Mtu, EverySizeIsCarriedOrAnsweredWithOneThatIs)
 
 std::vector<Case> cases()
 {
+    using enum api::EspAlgorithm;
+    const auto wg4 = wireguard_layer(kV4), wg6 = wireguard_layer(kV6);
     const std::vector<Case> stacks = {
-        {"GRE4", {Layer::Gre4}, 0},
-        {"GRE6", {Layer::Gre6}, 0},
-        {"GRE4_with_options", {Layer::Gre4Options}, 0},
-        {"GRE6_with_options", {Layer::Gre6Options}, 0},
-        {"WireGuard4", {Layer::Wireguard4}, 0},
-        {"WireGuard6", {Layer::Wireguard6}, 0},
-        {"WireGuard_in_GRE4", {Layer::Gre4, Layer::Wireguard4}, 0},
-        {"WireGuard_in_GRE6", {Layer::Gre6, Layer::Wireguard4}, 0},
-        {"GRE_in_WireGuard4", {Layer::Wireguard4, Layer::Gre4}, 0},
-        {"GRE_with_options_in_WireGuard6", {Layer::Wireguard6, Layer::Gre4Options}, 0},
-        {"GRE_in_GRE6", {Layer::Gre6, Layer::Gre4Options}, 0},
+        {"GRE4", {gre_layer(kV4)}, 0},
+        {"GRE6", {gre_layer(kV6)}, 0},
+        {"GRE4_with_options", {gre_layer(kV4, true)}, 0},
+        {"GRE6_with_options", {gre_layer(kV6, true)}, 0},
+        {"WireGuard4", {wg4}, 0},
+        {"WireGuard6", {wg6}, 0},
+        {"WireGuard_in_GRE4", {gre_layer(kV4), wg4}, 0},
+        {"WireGuard_in_GRE6", {gre_layer(kV6), wg4}, 0},
+        {"GRE_in_WireGuard4", {wg4, gre_layer(kV4)}, 0},
+        {"GRE_with_options_in_WireGuard6", {wg6, gre_layer(kV4, true)}, 0},
+        {"GRE_in_GRE6", {gre_layer(kV6), gre_layer(kV4, true)}, 0},
+        {"VTI4_GCM", {vti(kV4, AesGcm128)}, 0},
+        {"VTI6_ChaCha", {vti(kV6, ChaCha20Poly1305)}, 0},
+        {"VTI4_CBC_SHA256", {vti(kV4, AesCbc128Sha256)}, 0},
+        {"VTI6_CBC_SHA512", {vti(kV6, AesCbc256Sha512)}, 0},
+        {"VTI4_GCM_UDP", {vti(kV4, AesGcm256, true)}, 0},
+        {"VTI6_GCM_UDP", {vti(kV6, AesGcm256, true)}, 0},
+        {"GRE4_ESP_transport", {gre_esp(kV4, AesGcm256, EspMode::Transport)}, 0},
+        {"GRE6_ESP_transport_CBC", {gre_esp(kV6, AesCbc256Sha384, EspMode::Transport, true)}, 0},
+        {"GRE4_ESP_transport_UDP", {gre_esp(kV4, AesGcm128, EspMode::Transport, false, true)}, 0},
+        {"GRE4_ESP_tunnel", {gre_esp(kV4, AesGcm128, EspMode::Tunnel, true)}, 0},
+        {"GRE6_ESP_tunnel_CBC", {gre_esp(kV6, AesCbc128Sha256, EspMode::Tunnel)}, 0},
+        {"WireGuard_in_GRE_in_ESP", {gre_esp(kV4, AesGcm256, EspMode::Transport), wg4}, 0},
+        {"WireGuard_in_GRE6_in_ESP_tunnel", {gre_esp(kV6, AesGcm256, EspMode::Tunnel), wg4}, 0},
+        {"GRE_ESP_in_WireGuard", {wg4, gre_esp(kV4, AesCbc256Sha256, EspMode::Transport, true)}, 0},
     };
     std::vector<Case> out;
     for (const auto& s : stacks) {
         for (const std::uint16_t path : {600, 1280, 1500, 9000}) {
-            if (path < 1280 && outer_v6(s.layers[0])) continue;  // no such link
+            if (path < 1280 && s.layers[0].outer == kV6) continue;  // no such link
             out.push_back({s.name, s.layers, path});
         }
     }
