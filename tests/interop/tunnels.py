@@ -383,3 +383,141 @@ interface lo
         wait_for("a next hop that is not mapped to be dropped",
                  lambda: not inside("10.5.0.3") and "drop_tunnel_no_endpoint" in hub.json("show dataplane drops"), 15)
         return f"hub: {hub.json('show interface tunnel0')['tunnel0']['txPackets']} packets out"
+
+
+def manual_sa(lab, n, peer, mode="tunnel", cipher="aes-gcm-256", more="", octets=36):
+    """The profile SITE of router `n`, with keys that both routers of the lab have."""
+    files = {}
+    for spi, direction in ((0x1000 + n, "in"), (0x1000 + peer, "out")):
+        path = lab.dir / f"esp-{spi}.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(run("openssl", "rand", "-hex", str(octets)).stdout)
+        files[direction] = path
+    return f"""crypto ipsec manual-sa LAB
+ encryption {cipher}
+ mode {mode}
+ inbound spi {0x1000 + n} key-file {files['in']}
+ outbound spi {0x1000 + peer} key-file {files['out']}
+ {more}
+crypto ipsec profile SITE
+ set manual-sa LAB
+"""
+
+
+def capture(lab, node, interface):
+    """What is on the wire, until it is asked for."""
+    path = lab.dir / f"{node}-{interface}.pcap"
+    process = lab.start(f"capture-{node}", node, ["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-i", interface, "-w", path])
+    wait_for("tcpdump", lambda: "listening on" in process.text())
+
+    def done():
+        time.sleep(0.5)
+        process.kill()
+        return path
+
+    return done
+
+
+def protocols(path):
+    """How many packets of each outermost protocol a capture has."""
+    out = run("tshark", "-r", path, "-T", "fields", "-e", "frame.protocols", timeout=60).stdout
+    seen = {}
+    for line in out.splitlines():
+        words = line.split(":")
+        name = next((w for w in words if w not in ("eth", "ethertype", "ip", "ipv6", "sll")), line)
+        seen[name] = seen.get(name, 0) + 1
+    return seen
+
+
+def only_esp(path, also=()):
+    """No packet is on the wire but ESP (perhaps in UDP) and what the link itself needs."""
+    allowed = {"esp", "udpencap", "arp", "icmpv6", "udp", *also}
+    seen = protocols(path)
+    wrong = {k: v for k, v in seen.items() if k not in allowed}
+    if wrong or not any(seen.get(k) for k in ("esp", "udpencap", "udp")):
+        raise Failure(f"on the wire: {seen}")
+    return seen
+
+
+def test_protected_tunnels():
+    notes = []
+    for name, mode, sa, want in (
+            ("GRE in ESP transport", "gre ip", {"mode": "transport"}, None),
+            ("GRE in ESP tunnel, CBC", "gre ip", {"cipher": "aes-cbc-256", "more": "integrity hmac-sha256", "octets": 64}, None),
+            ("VTI over IPv4", "ipsec ipv4", {}, None),
+            ("VTI over IPv6, in UDP", "ipsec ipv6", {"cipher": "chacha20-poly1305", "more": "udp-encapsulation"}, None)):
+        with Lab("cvesp") as lab:
+            routers = two_sites(lab, lambda n, p: gre(n, p, mode, more="tunnel protection ipsec profile SITE\n ip tcp adjust-mss auto")
+                                + manual_sa(lab, n, p, **sa))
+            mtu = every_size(lab, routers)
+            before = cut_packets(routers[2])
+            rates = tcp_both_ways(lab, routers)
+            if cut_packets(routers[2]) != before:
+                raise Failure(f"TCP was cut: {before} {cut_packets(routers[2])}")
+            told = routers[1].json("show crypto ipsec sa")["tunnel0"]
+            if not told["inbound"]["active"] or told["packetsEncapsulated"] == 0 or told["receiveErrors"] != 0:
+                raise Failure(f"{told}")
+            if "ESP" not in routers[1].show("show interface tunnel0"):
+                raise Failure(routers[1].show("show interface tunnel0"))
+            notes.append(f"{name}: MTU {mtu}, TCP {min(rates):.0f} Mbit/s")
+    return "; ".join(notes)
+
+
+def test_protected_tunnel_fails_closed():
+    with Lab("cvclosed") as lab:
+        routers = two_sites(lab, lambda n, p: gre(n, p, more="tunnel protection ipsec profile SITE")
+                            + manual_sa(lab, n, p, mode="transport"))
+        state = lambda: routers[1].json("show interface tunnel0")["tunnel0"]  # noqa: E731
+        wire = capture(lab, "net", "br0")
+        assert lab.pings("h1", "10.2.0.2", count=20)
+        # A new SA under traffic, then one that ends after so many packets.
+        routers[1].cli("clear crypto sa")
+        wait_for("the SA again", lambda: state()["operationalStatus"] == "up", 10)
+        routers[1].configure("crypto ipsec manual-sa LAB", "lifetime packets 200")
+        wait_for("the SA to come to its end", lambda: not lab.pings("h1", "10.2.0.2", count=50, interval=0.01, wait=1)
+                 and "come to its end" in state()["tunnel"].get("downReason", ""), 60)
+        lab.pings("h1", "10.2.0.2", count=5, wait=1)
+        # Clear text for the protected tunnel.
+        routers[2].configure("interface tunnel0", "no tunnel protection ipsec profile")
+        routers[2].cli("ping 10.255.0.1 count 5", check=False)
+        wait_for("clear text to be refused",
+                 lambda: routers[1].json("show dataplane drops").get("drop_tunnel_clear", {}).get("packets", 0) >= 5, 10)
+        routers[2].configure("interface tunnel0", "tunnel protection ipsec profile SITE")
+        path = wire()
+        text = run("tshark", "-r", path, "-Y", "gre && ip.src == 192.0.2.1", "-T", "fields", "-e", "frame.number").stdout
+        if text.split():
+            raise Failure(f"r1 sent {len(text.split())} GRE packets in clear")
+        if protocols(path).get("gre", 0) < 5:
+            raise Failure(f"the capture has not seen what r2 sent in clear: {protocols(path)}")
+        return f"{protocols(path)}"
+
+
+def test_wireguard_in_gre_in_esp():
+    with Lab("cvdeep") as lab:
+        keys = {n: lab.key(f"r{n}") for n in (1, 2)}
+
+        def tunnels(n, p):
+            return (manual_sa(lab, n, p, mode="transport")
+                    + f"""interface tunnel1
+ tunnel mode gre ip
+ tunnel source wan
+ tunnel destination 192.0.2.{p}
+ tunnel protection ipsec profile SITE
+ ip address 10.253.0.{n}/30
+""" + wireguard(lab, n, p, f"10.253.0.{p}", keys))
+
+        routers = two_sites(lab, tunnels, peer_address="10.254.0.{peer}", established=False)
+        wait_for("BGP", lambda: routers[1].established("10.254.0.2"), 30)
+        for n, p in ((1, 2), (2, 1)):
+            routers[n].configure(f"ipv6 route 2001:db8:{p}::/64 wg0")
+        wait_for("LAN to LAN", lambda: lab.pings("h1", "10.2.0.2", count=1), 15)
+        wait_for("LAN to LAN, IPv6", lambda: lab.pings("h1", "2001:db8:2::2", count=1), 15)
+        wait_for("the MTU of the stack", lambda: mtu_of(routers[1], "wg0") == mtu_of(routers[1], "tunnel1") - 80
+                 and mtu_of(routers[2], "wg0") == mtu_of(routers[1], "wg0"), 10)
+        mtu = every_size(lab, routers, "wg0")
+        before = cut_packets(routers[2])
+        rates = tcp_both_ways(lab, routers)
+        if cut_packets(routers[2]) != before:
+            raise Failure(f"TCP was cut: {before} {cut_packets(routers[2])}")
+        return f"MTU {mtu}, TCP {min(rates):.0f} Mbit/s"
