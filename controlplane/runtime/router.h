@@ -3,6 +3,7 @@
 #include "config/diagnostic.h"
 #include "config/model.h"
 #include "config/parse.h"
+#include "controlplane/runtime/bfd_service.h"
 #include "controlplane/runtime/bgp_service.h"
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/failover_service.h"
@@ -44,6 +45,7 @@ public:
     FailoverService& failover() noexcept { return failover_; }
     NeighborService& neighbors() noexcept { return neighbors_; }
     WireguardService& wireguard() noexcept { return wireguard_; }
+    BfdService& bfd() noexcept { return bfd_; }
     BgpService& bgp() noexcept { return bgp_; }
     TimePoint started_at() const noexcept { return started_at_; }
 
@@ -63,6 +65,7 @@ private:
     FailoverService failover_;
     NeighborService neighbors_;
     WireguardService wireguard_;
+    BfdService bfd_;
     BgpService bgp_;
 
     config::Model running_;                                           // what was typed
