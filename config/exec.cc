@@ -13,7 +13,7 @@ namespace {
 #define IN_VRF " [<vrf|view> VRF$vrf]"
 #define BGP "show <bgp|ip bgp>" IN_VRF " [<ipv4|ipv6> [unicast]]"
 #define BFD_PEER \
-    " peer ADDRESS$address [<multihop|local-address ADDRESS$source|interface IFNAME$interface|vrf VRF$vrf>]..."
+    " peer ADDRESS$address [<multihop|local-address ADDRESS$local|interface IFNAME$interface|vrf VRF$vrf>]..."
 #define ANY_ADDRESS "<PREFIX$prefix|ADDRESS$address>"
 
 using C = ExecCommand;
@@ -180,6 +180,7 @@ Result<Exec, Diagnostic> parse_exec(std::string_view line)
     out.brief = args.has("brief");
     out.counters = args.has("counters");
     out.multihop = args.has("multihop");
+    out.local = args.address("local");
     out.all_vrfs = !args.given("vrf");
     out.no_header = args.has("no-header");
     out.check = args.has("check");

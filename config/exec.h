@@ -65,10 +65,10 @@ enum class ExecCommand : std::uint8_t {
     ShowBgpNexthop,
     ClearBgp,  // vrf, family, neighbor (none: all), asn, soft, direction
 
-    // BFD. A peer is named by address, vrf, and what else of its line is given: multihop, source, interface.
+    // BFD. A peer is named by address, vrf, and what else of its line is given: multihop, local, interface.
     ShowBfdPeers,      // vrf (none: all); brief, counters
-    ShowBfdPeer,       // vrf, address, multihop, source, interface; counters
-    ClearBfdCounters,  // vrf, address (none: all), multihop, source, interface
+    ShowBfdPeer,       // vrf, address, multihop, local, interface; counters
+    ClearBfdCounters,  // vrf, address (none: all), multihop, local, interface
 
     ShowFailover,       // the record of failures, and what is held up now
     ShowCryptoIpsecSa,  // interface (none: all)
@@ -105,7 +105,8 @@ struct Exec {
     bool brief = false;
     bool counters = false;
     bool multihop = false;
-    bool all_vrfs = false;  // no vrf was named
+    std::optional<IpAddress> local;  // `local-address`
+    bool all_vrfs = false;           // no vrf was named
     bool no_header = false;
     bool check = false;
     std::optional<std::uint32_t> number;

@@ -44,6 +44,7 @@ constexpr WordHelp kWords[] = {
     {Node::ManualSa, "$limit", "How much"},
     {Any, "$limit", "Prefixes"},
     {Node::ManualSa, "$local", "Our UDP port"},
+    {Node::Exec, "$local", "Our address"},
     {Any, "$local", "Of our own routes"},
     {Any, "$mask", "The netmask"},
     {Any, "$milliseconds", "Milliseconds"},

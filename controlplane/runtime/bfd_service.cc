@@ -159,6 +159,12 @@ void BfdService::configure(const config::Model& model)
     core_.loop.wake_slice();
 }
 
+void BfdService::refresh() noexcept
+{
+    dirty_ = true;
+    core_.loop.wake_slice();
+}
+
 // ---- what is wished for
 // -----------------------------------------------------------------------------------------------
 
@@ -464,6 +470,11 @@ const BfdSessions::View* BfdService::bgp_session(VrfId vrf, const IpAddress& pee
 {
     const auto it = bgp_.find({vrf, peer, interface});
     return it == bgp_.end() ? nullptr : sessions_.find(it->second);
+}
+
+void BfdService::on_proven(VrfId vrf, const IpAddress& peer, InterfaceId interface)
+{
+    if (const auto* session = bgp_session(vrf, peer, interface)) failover_.on_session_alive(session->id);
 }
 
 bool BfdService::keeps_down(const config::StaticRoute& route, VrfId nexthop_vrf) const

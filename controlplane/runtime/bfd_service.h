@@ -56,7 +56,7 @@ public:
         const std::function<unsigned(const std::string& path, const std::string& statement)>& line_of);
     void configure(const config::Model& model);
     // Something that sessions depend on may be another now: a neighbour's address, an interface, a tunnel's owner.
-    void refresh() noexcept { dirty_ = true; }
+    void refresh() noexcept;
 
     // ---- running
 
@@ -80,6 +80,8 @@ public:
     // The session of a BGP neighbour that wished for one; nullptr: it has none (yet).
     const BfdSessions::View* bgp_session(VrfId vrf, const IpAddress& peer, InterfaceId interface) const;
     static BfdStatus status_of(const api::BfdChanged& change);
+    // BGP came up with the neighbour, with or without BFD.
+    void on_proven(VrfId vrf, const IpAddress& peer, InterfaceId interface);
     // Does BFD keep the route out of use?
     bool keeps_down(const config::StaticRoute& route, VrfId nexthop_vrf) const;
 

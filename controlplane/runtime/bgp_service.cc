@@ -43,11 +43,18 @@ std::string password_of(const config::Secret& secret)
 // --------------------------------------------------------------------------------------------------------
 
 BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& config)
-    : instance_(instance), config_(config), restart_(instance.core_.loop, [this] {
-          over_limit_ = false;
-          start();
+    : instance_(instance),
+      config_(config),
+      restart_(instance.core_.loop,
+               [this] {
+                   over_limit_ = false;
+                   start();
+               }),
+      strict_(instance.core_.loop, [this] {
+          if (session().established() && !bfd_allows()) reset(bgp::ResetReason::BfdDown, bgp::cease::kBfdDown);
       })
 {
+    if (config.bfd) instance_.bfd_.refresh();
     if (config.password) md5_key_ = password_of(*config.password);
     handle_ = instance_.rib_->add_peer(rib_config());
     instance_.by_handle_[handle_] = this;
@@ -64,6 +71,7 @@ BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& confi
 BgpNeighbor::~BgpNeighbor()
 {
     transport_->stop({bgp::ResetReason::NeighborDeleted, bgp::cease::kPeerDeconfigured, {}});
+    instance_.bfd_.refresh();
     md5_key_.clear();
     apply_md5();
     untrack();
@@ -123,6 +131,7 @@ void BgpNeighbor::update_link()
     reachable_ = false;
     interface_ = interface;
     remote_ = remote;
+    instance_.bfd_.refresh();
     instance_.rib_->reconfigure(handle_, rib_config());
     apply_md5();
     track();
@@ -267,10 +276,15 @@ void BgpNeighbor::refresh_password()
     reset(bgp::ResetReason::CapabilityChange, bgp::cease::kConfigurationChange);
 }
 
+bool BgpNeighbor::may_start() const
+{
+    return !config_.shutdown && !over_limit_ && reachable_ && !session().started() &&
+           (family_active(Family::Ipv4) || family_active(Family::Ipv6));
+}
+
 void BgpNeighbor::start()
 {
-    if (config_.shutdown || over_limit_ || !reachable_ || session().started()) return;
-    if (!family_active(Family::Ipv4) && !family_active(Family::Ipv6)) return;
+    if (!may_start() || !bfd_allows()) return;
     started_at_ = now();
     transport_->start();
 }
@@ -281,6 +295,10 @@ void BgpNeighbor::configure(const config::BgpNeighbor& config)
     const auto before_options = tcp_options();
     const auto before = config_;
     config_ = config;
+    if (!(config.bfd == before.bfd) || config.shutdown != before.shutdown ||
+        config.update_source != before.update_source || config.ebgp_multihop != before.ebgp_multihop ||
+        config.ttl_security_hops != before.ttl_security_hops)
+        instance_.bfd_.refresh();
     md5_key_ = config.password ? password_of(*config.password) : std::string{};
     update_link();
     update_feasible();
@@ -317,6 +335,72 @@ void BgpNeighbor::configure(const config::BgpNeighbor& config)
     }
     if (stop && this->session().started()) transport_->stop(*stop);
     start();
+    watch_strict();
+}
+
+// ---- BFD
+
+std::optional<BgpBfdWish> BgpNeighbor::bfd_wish() const
+{
+    if (!config_.bfd || config_.shutdown || remote_.is_unspecified()) return std::nullopt;
+    if (link_local() && interface_ == kNoInterface) return std::nullopt;
+    BgpBfdWish wish;
+    wish.vrf = instance_.vrf_;
+    wish.peer = remote_;
+    wish.interface = interface_;
+    if (const auto address = IpAddress::parse(config_.update_source)) {
+        wish.local = *address;
+    } else if (const auto* source = instance_.interfaces_.find(config_.update_source)) {
+        wish.local = instance_.interfaces_.own_address(source->id, remote_);
+    }
+    wish.external = external();
+    if (config_.ebgp_multihop.value_or(1) > 1) wish.hops = config_.ebgp_multihop;
+    if (config_.ttl_security_hops.value_or(1) > 1) wish.hops = config_.ttl_security_hops;
+    wish.bfd = *config_.bfd;
+    return wish;
+}
+
+const BfdSessions::View* BgpNeighbor::bfd_session() const
+{
+    return config_.bfd ? instance_.bfd_.bgp_session(instance_.vrf_, remote_, interface_) : nullptr;
+}
+
+// Strict mode wants BFD to be up; that one end has taken BFD out of use is no failure (RFC 5882 3.2).
+bool BgpNeighbor::bfd_allows() const
+{
+    if (!config_.bfd || !config_.bfd->strict) return true;
+    const auto* session = bfd_session();
+    if (!session) return false;
+    const auto& last = session->last;
+    return last.state == api::BfdState::Up || last.state == api::BfdState::AdminDown ||
+           last.remote_state == api::BfdState::AdminDown;
+}
+
+bool BgpNeighbor::waits_for_bfd() const { return may_start() && !bfd_allows(); }
+
+void BgpNeighbor::watch_strict()
+{
+    if (!session().established() || bfd_allows())
+        strict_.set(kNever);
+    else if (strict_.at() == kNever)
+        strict_.set(now() + config_.bfd->strict_hold);
+}
+
+void BgpNeighbor::on_bfd(const BfdStatus& before, const BfdStatus& now)
+{
+    if (!config_.bfd) return;
+    const bool failed = before.state == api::BfdState::Up && now.state == api::BfdState::Down;
+    if (failed && now.remote_state != api::BfdState::AdminDown && session().started()) {
+        // RFC 5882 4.3: BFD of a neighbour that dies with its control plane says nothing new while that restarts.
+        const bool restarting = config_.bfd->check_control_plane_failure && !before.remote_control_plane_independent &&
+                                !session().established();
+        if (!restarting) {
+            log::info("bgp", "neighbor {}: BFD is down", name().to_string());
+            reset(bgp::ResetReason::BfdDown, bgp::cease::kBfdDown);
+        }
+    }
+    start();
+    watch_strict();
 }
 
 void BgpNeighbor::update_feasible()
@@ -411,6 +495,13 @@ void BgpNeighbor::on_state(bgp::State from, bgp::State to)
 void BgpNeighbor::on_established(const bgp::Established& established)
 {
     if (instance_.config_.log_neighbor_changes) log::info("bgp", "neighbor {} up", name().to_string());
+    if (config_.bfd) {
+        // The way has proven itself: that the neighbour no longer speaks BFD doesn't keep it out of use.
+        instance_.bfd_.on_proven(instance_.vrf_, remote_, interface_);
+        instance_.core_.loop.post([instance = &instance_, name = name()] {
+            if (auto* neighbor = instance->find(name)) neighbor->watch_strict();
+        });
+    }
     rib::PeerContext context;
     context.negotiated = established.negotiated;
     context.remote_address = remote_;
@@ -469,12 +560,14 @@ void BgpNeighbor::on_down(const bgp::Down& down)
 // ---------------------------------------------------------------------------------------------------------
 
 BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
-                         const NeighborService& routers, const config::Model& model, const config::Bgp& config)
+                         const NeighborService& routers, BfdService& bfd, const config::Model& model,
+                         const config::Bgp& config)
     : core_(core),
       interfaces_(interfaces),
       vrfs_(vrfs),
       wireguard_(wireguard),
       routers_(routers),
+      bfd_(bfd),
       config_(config),
       hostname_(model.hostname),
       vrf_(vrfs.id(config.vrf).value_or(kDefaultVrf)),
@@ -854,7 +947,7 @@ void BgpService::set(const config::Model& model, const config::Bgp& config)
     if (instance)
         instance->configure(model, config);
     else
-        instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, routers_, model, config);
+        instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, routers_, bfd_, model, config);
 }
 
 void BgpService::remove(const std::string& vrf) { instances_.erase(vrf); }
@@ -876,6 +969,25 @@ bool BgpService::run(TimePoint until)
     bool more = false;
     for (auto& [vrf, instance] : instances_) more |= instance->run(until);
     return more;
+}
+
+std::vector<BgpBfdWish> BgpService::bfd_wishes() const
+{
+    std::vector<BgpBfdWish> out;
+    for (const auto& [vrf, instance] : instances_)
+        for (const auto& [name, neighbor] : instance->neighbors())
+            if (auto wish = neighbor->bfd_wish()) out.push_back(std::move(*wish));
+    return out;
+}
+
+void BgpService::on_bfd(VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
+                        const BfdStatus& now)
+{
+    for (auto& [name, instance] : instances_) {
+        if (instance->vrf() != vrf) continue;
+        for (const auto& [peer_name, neighbor] : instance->neighbors())
+            if (neighbor->address() == peer && neighbor->interface() == interface) neighbor->on_bfd(before, now);
+    }
 }
 
 BgpInstance* BgpService::find(const std::string& vrf)

@@ -2,6 +2,7 @@
 
 #include "config/model.h"
 #include "controlplane/rib/rib.h"
+#include "controlplane/runtime/bfd_service.h"
 #include "controlplane/runtime/bgp_transport.h"
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/interface_table.h"
@@ -54,6 +55,12 @@ public:
     // Is a connection from `address`, on the link with `scope`, from it?
     bool is(const IpAddress& address, std::uint32_t scope) const;
     void on_limit(const rib::Event& event);
+    // The BFD session that it asks for; nullopt: none.
+    std::optional<BgpBfdWish> bfd_wish() const;
+    void on_bfd(const BfdStatus& before, const BfdStatus& now);
+    const BfdSessions::View* bfd_session() const;  // nullptr: there is none (yet)
+    // It would be started, were it not for BFD (strict mode).
+    bool waits_for_bfd() const;
     void update_feasible();
     std::optional<PeerId> feasible_peer() const noexcept { return feasible_peer_; }
     bool family_active(Family family) const;
@@ -71,6 +78,9 @@ private:
     rib::PeerConfig rib_config() const;
     std::optional<BgpTransport::Path> find_path() const;
     void start();
+    bool may_start() const;  // but for BFD
+    bool bfd_allows() const;
+    void watch_strict();
     void apply_md5();
     void apply_md5(const IpAddress& address, const std::string& key);
     bool link_local() const noexcept { return !config_.interface.empty(); }
@@ -89,13 +99,14 @@ private:
     bool over_limit_ = false;
     TimePoint started_at_{};
     Loop::Timer restart_;
+    Loop::Timer strict_;  // up without BFD, in strict mode: until when
 };
 
 // BGP in one VRF: its RIB between the neighbours and the route table.
 class BgpInstance final : rib::RouteSink, rib::FeasibleSink, rib::NexthopSink {
 public:
     BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
-                const NeighborService& routers, const config::Model& model, const config::Bgp& config);
+                const NeighborService& routers, BfdService& bfd, const config::Model& model, const config::Bgp& config);
     ~BgpInstance();
 
     void configure(const config::Model& model, const config::Bgp& config);
@@ -137,6 +148,7 @@ private:
     Vrfs& vrfs_;
     WireguardService& wireguard_;
     const NeighborService& routers_;  // the ones that advertise themselves on unnumbered links
+    BfdService& bfd_;
     config::Bgp config_;
     std::string hostname_;
     VrfId vrf_;
@@ -177,8 +189,8 @@ private:
 class BgpService {
 public:
     BgpService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
-               const NeighborService& routers)
-        : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard), routers_(routers)
+               const NeighborService& routers, BfdService& bfd)
+        : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard), routers_(routers), bfd_(bfd)
     {}
 
     void set(const config::Model& model, const config::Bgp& config);
@@ -187,6 +199,8 @@ public:
     void wireguard_changed();
     void scopes_changed();  // a TUN of an interface's link-local addresses came or went
     bool run(TimePoint until);
+    std::vector<BgpBfdWish> bfd_wishes() const;
+    void on_bfd(VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before, const BfdStatus& now);
     BgpInstance* find(const std::string& vrf);
     const std::map<std::string, std::unique_ptr<BgpInstance>>& all() const noexcept { return instances_; }
 
@@ -196,6 +210,7 @@ private:
     Vrfs& vrfs_;
     WireguardService& wireguard_;
     const NeighborService& routers_;
+    BfdService& bfd_;
     std::map<std::string, std::unique_ptr<BgpInstance>> instances_;
 };
 

@@ -70,7 +70,8 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       neighbors_(core_, interfaces_, workers_, failover_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
       tunnels_(core_, interfaces_, vrfs_, wireguard_, workers_),
-      bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_),
+      bfd_(core_, interfaces_, vrfs_, workers_, failover_),
+      bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_, bfd_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
           core_.tables.advance(now());
@@ -102,7 +103,12 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
         wireguard_.interface_changed(id);
         tunnels_.interface_changed(id);
         bgp_.interface_changed(id);
+        bfd_.refresh();
     };
+    bfd_.bgp_wishes = [this] { return bgp_.bfd_wishes(); };
+    bfd_.bgp_changed = [this](VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
+                              const BfdStatus& after) { bgp_.on_bfd(vrf, peer, interface, before, after); };
+    bfd_.statics_changed = [this] { apply_routes(effective_); };
 
     vrfs_.scopes_changed = [this] {
         bgp_.scopes_changed();
@@ -153,6 +159,7 @@ Router::Secrets Router::read_secrets(const config::Model& model, const Origin& o
                                 {}});
         }
     }
+    BfdService::check_keys(model, problems, where);
     for (auto& p : problems) p.file = origin.file;
     return secrets;
 }
@@ -210,6 +217,10 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
         return problems;
     }
 
+    const auto known = config::warnings(running_);
+    for (auto& w : config::warnings(model)) {
+        if (std::find(known.begin(), known.end(), w) == known.end()) log::warning("config", "{}", w.to_string());
+    }
     apply(next, keys, std::move(vrfs));
     running_ = model;
     effective_ = next;
@@ -283,6 +294,7 @@ void Router::apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::P
             bgp_.find(vrf)->refresh_passwords();
     }
     bgp_.wireguard_changed();
+    bfd_.configure(next);
     for (const auto& name : vrfs_.names()) {
         if (!name.empty() && !next.vrfs.contains(name)) vrfs_.remove(name);
     }
@@ -296,7 +308,9 @@ std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& ro
     route::StaticRoute out;
     out.prefix = route.prefix;
     const auto id = vrfs_.id(vrf);
-    const auto nexthop_vrf = route.nexthop_vrf.empty() ? id : vrfs_.id(route.nexthop_vrf);
+    const auto nexthop_vrf = route.nexthop_vrf.empty()        ? id
+                             : route.nexthop_vrf == "default" ? std::optional{kDefaultVrf}
+                                                              : vrfs_.id(route.nexthop_vrf);
     if (!id || !nexthop_vrf) return std::nullopt;
     out.vrf = *id;
     out.nexthop_vrf = *nexthop_vrf;
@@ -322,7 +336,8 @@ void Router::apply_routes(const config::Model& next)
     std::map<std::string, std::vector<route::StaticRoute>> wanted;
     for (const auto& [name, vrf] : next.vrfs) {
         for (const auto& route : vrf.routes) {
-            if (auto r = to_route(route, name)) wanted[name].push_back(*r);
+            const auto r = to_route(route, name);
+            if (r && !bfd_.keeps_down(route, r->nexthop_vrf)) wanted[name].push_back(*r);
         }
         std::sort(wanted[name].begin(), wanted[name].end());
     }
@@ -353,7 +368,7 @@ void Router::on_worker_event(const api::WorkerEvent& event)
     } else if (const auto* down = std::get_if<api::WentDown>(&event)) {
         failover_.on_went_down(*down);
     } else if (const auto* bfd = std::get_if<api::BfdChanged>(&event)) {
-        if (!bfd->deleted && bfd->state == api::BfdState::Up) failover_.on_session_alive(bfd->id);
+        bfd_.on_changed(*bfd);
     } else {
         wireguard_.on_event(event);
         tunnels_.on_event(event);
@@ -386,10 +401,12 @@ bool Router::slice(TimePoint until)
 {
     auto& channel = core_.dataplane.fib();
     core_.programmer.on_acked();
+    bfd_.on_acked(channel.acked());
     bool more = bgp_.run(until);
     do {
         core_.tables.settle();
         if (core_.statics.run()) core_.tables.settle();
+        bfd_.run();
         more |= core_.programmer.run(kProgram);
         take_events();
         tunnels_.run();

@@ -3,6 +3,7 @@
 #include "config/diagnostic.h"
 #include "config/model.h"
 #include "config/parse.h"
+#include "controlplane/runtime/bfd_service.h"
 #include "controlplane/runtime/bgp_service.h"
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/failover_service.h"
@@ -46,6 +47,7 @@ public:
     NeighborService& neighbors() noexcept { return neighbors_; }
     WireguardService& wireguard() noexcept { return wireguard_; }
     TunnelService& tunnels() noexcept { return tunnels_; }
+    BfdService& bfd() noexcept { return bfd_; }
     BgpService& bgp() noexcept { return bgp_; }
     TimePoint started_at() const noexcept { return started_at_; }
 
@@ -72,6 +74,7 @@ private:
     NeighborService neighbors_;
     WireguardService wireguard_;
     TunnelService tunnels_;
+    BfdService bfd_;
     BgpService bgp_;
 
     config::Model running_;                                           // what was typed

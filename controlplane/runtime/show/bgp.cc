@@ -484,6 +484,26 @@ json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
     return o;
 }
 
+std::string_view bfd_status(const BfdSessions::View* bfd)
+{
+    if (!bfd || !bfd->running) return "Unknown";
+    switch (bfd->last.state) {
+        case api::BfdState::AdminDown: return "Admin Down";
+        case api::BfdState::Up: return "Up";
+        case api::BfdState::Init:
+        case api::BfdState::Down: break;
+    }
+    return "Down";
+}
+
+// "0:00:00:20": days, hours, minutes, seconds.
+std::string bfd_last_update(const BfdSessions::View* bfd)
+{
+    if (!bfd || bfd->changed_at == TimePoint{}) return "never";
+    const auto s = std::chrono::duration_cast<std::chrono::seconds>(now() - bfd->changed_at).count();
+    return fmt::format("{}:{:02}:{:02}:{:02}", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
 json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
 {
     const auto at = now();
@@ -581,12 +601,38 @@ json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
         o["nexthop"] = up->local.address.is_v4() ? up->local.address.to_string() : instance.router_id().to_string();
         o["bgpConnection"] = n.way().direct ? "sharedNetwork" : "nonSharedNetwork";
     }
+    if (n.config().bfd) {
+        const auto* bfd = n.bfd_session();
+        json::object b{{"type", bfd && bfd->word.multihop ? "multi hop" : "single hop"},
+                       {"detectMultiplier", bfd ? bfd->word.multiplier : 3},
+                       {"rxMinInterval", bfd ? bfd->word.required_min_rx / 1000 : 300},
+                       {"txMinInterval", bfd ? bfd->word.desired_min_tx / 1000 : 300},
+                       {"status", bfd_status(bfd)},
+                       {"lastUpdate", bfd_last_update(bfd)}};
+        if (n.config().bfd->strict) b["strict"] = true;
+        if (n.waits_for_bfd()) b["waiting"] = "BGP waits for BFD to be up (strict mode)";
+        o["peerBfdInfo"] = std::move(b);
+    }
     o["connectRetryTimer"] = std::chrono::duration_cast<std::chrono::seconds>(config.connect_retry).count();
     if (session.connect_retry_at() != kNever)
         o["nextConnectTimerDueInMsecs"] = std::max<std::int64_t>(0, milliseconds(session.connect_retry_at() - at));
     o["readThread"] = up ? "on" : "off";
     o["writeThread"] = up ? "on" : "off";
     return o;
+}
+
+std::string bfd_text(const BgpNeighbor& n)
+{
+    if (!n.config().bfd) return {};
+    const auto* bfd = n.bfd_session();
+    auto t = fmt::format(
+        "\n  BFD: Type: {}\n  Detect Multiplier: {}, Min Rx interval: {}, Min Tx interval: {}\n"
+        "  Status: {}, Last update: {}\n",
+        bfd && bfd->word.multihop ? "multi hop" : "single hop", bfd ? bfd->word.multiplier : 3,
+        bfd ? bfd->word.required_min_rx / 1000 : 300, bfd ? bfd->word.desired_min_tx / 1000 : 300, bfd_status(bfd),
+        bfd_last_update(bfd));
+    if (n.waits_for_bfd()) t += "  BGP waits for BFD to be up (strict mode)\n";
+    return t;
 }
 
 // "is 10.0.0.2"; of an unnumbered one "on eth0: fe80::2", as FRR.
@@ -636,6 +682,7 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
     }
     t += fmt::format("\n  Connections established {}; dropped {}\n", stats.connections_established,
                      stats.connections_dropped);
+    t += bfd_text(n);
     if (stats.last_reset_at == kNever) {
         t += "  Last reset never\n";
     } else {
