@@ -159,7 +159,7 @@ void show_secret(const Statement& self, const View& view, Lines& out)
         return;
     }
     auto before = std::string{self.syntax.substr(0, self.syntax.find('{'))};
-    if (view.neighbor) before = fmt::format("neighbor {} password ", view.neighbor->address.to_string());
+    if (view.neighbor) before = fmt::format("neighbor {} password ", view.neighbor->name().to_string());
     out.secret(self, view, before, secret.value);
 }
 

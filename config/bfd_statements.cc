@@ -68,7 +68,7 @@ BgpBfd* neighbor_bfd_of(Edit& edit, BgpBfd& none)
 
 std::string neighbor_bfd_text(const View& view, std::string_view rest)
 {
-    return fmt::format("neighbor {} bfd{}", view.neighbor->address.to_string(), rest);
+    return fmt::format("neighbor {} bfd{}", view.neighbor->name().to_string(), rest);
 }
 
 }  // namespace

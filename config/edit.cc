@@ -154,15 +154,18 @@ BgpNeighbor* Edit::object<BgpNeighbor>()
 {
     auto* bgp = object<Bgp>();
     if (!bgp) return nullptr;
-    const auto address = args.address("peer").value();
-    const auto it = bgp->neighbors.find(address);
+    const auto text = args.text("peer");
+    const auto address = IpAddress::parse(text);
+    const auto name = address ? PeerName{*address} : PeerName::of_interface(text);
+    const auto it = bgp->neighbors.find(name);
     if (it != bgp->neighbors.end()) return &it->second;
     if (no)
-        return missing<BgpNeighbor>(
-            fmt::format("there is no neighbor {}", address.to_string()),
-            fmt::format("neighbor {} remote-as <(1-4294967295)|internal|external>", address.to_string()));
-    auto& neighbor = bgp->neighbors[address];
-    neighbor.address = address;
+        return missing<BgpNeighbor>(fmt::format("there is no neighbor {}", text),
+                                    fmt::format("neighbor {} {}remote-as <(1-4294967295)|internal|external>", text,
+                                                address ? "" : "interface "));
+    auto& neighbor = bgp->neighbors[name];
+    neighbor.address = name.address;
+    neighbor.interface = name.interface;
     if (position.datacenter) neighbor.connect_retry = Seconds{10};
     return &neighbor;
 }

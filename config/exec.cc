@@ -79,15 +79,14 @@ constexpr ExecStatement kCommands[] = {
     {BGP " " ANY_ADDRESS " [<bestpath|multipath>] [json]", C::ShowBgpPrefix, "All paths to a prefix."},
     {BGP " PREFIX$prefix longer-prefixes [json]", C::ShowBgp, "The table below a prefix."},
     {BGP " summary [<established|failed>] [json]", C::ShowBgpSummary, "The neighbors, one a line."},
-    {BGP " neighbors [ADDRESS$neighbor] [json]", C::ShowBgpNeighbors, "All about a neighbor, or all of them."},
-    {BGP " neighbors ADDRESS$neighbor advertised-routes [json]", C::ShowBgpAdvertisedRoutes,
-     "What the neighbor is told."},
-    {BGP " neighbors ADDRESS$neighbor received-routes [json]", C::ShowBgpReceivedRoutes,
+    {BGP " neighbors [PEER$neighbor] [json]", C::ShowBgpNeighbors, "All about a neighbor, or all of them."},
+    {BGP " neighbors PEER$neighbor advertised-routes [json]", C::ShowBgpAdvertisedRoutes, "What the neighbor is told."},
+    {BGP " neighbors PEER$neighbor received-routes [json]", C::ShowBgpReceivedRoutes,
      "What the neighbor told, before policy; needs soft-reconfiguration inbound."},
-    {BGP " neighbors ADDRESS$neighbor routes [json]", C::ShowBgpNeighborRoutes, "What was taken from the neighbor."},
+    {BGP " neighbors PEER$neighbor routes [json]", C::ShowBgpNeighborRoutes, "What was taken from the neighbor."},
     {"show <bgp|ip bgp>" IN_VRF " nexthop [json]", C::ShowBgpNexthop, "BGP's next hops."},
     {"clear <bgp|ip bgp>" IN_VRF
-     " [<ipv4|ipv6> [unicast]] <*|ADDRESS$neighbor|(1-4294967295)$asn> [<soft [<in|out>]|in|out>]",
+     " [<ipv4|ipv6> [unicast]] <*|PEER$neighbor|(1-4294967295)$asn> [<soft [<in|out>]|in|out>]",
      C::ClearBgp, "Starts sessions anew; `soft`, `in`, `out`: only exchanges the routes again."},
     {"show bfd [vrf VRF$vrf] peers [<brief|counters>] [json]", C::ShowBfdPeers,
      "BFD sessions, with what was negotiated and measured."},
@@ -156,7 +155,10 @@ Result<Exec, Diagnostic> parse_exec(std::string_view line)
     out.vrf = vrf_of(args);
     out.json = args.has("json");
     out.detail = args.has("detail");
-    out.neighbor = args.address("neighbor");
+    if (args.given("neighbor")) {
+        const auto address = args.address("neighbor");
+        out.neighbor = address ? PeerName{*address} : PeerName::of_interface(args.text("neighbor"));
+    }
     out.asn = u32(args, "asn");
     out.prefix = args.prefix("prefix");
     out.address = args.address("address");

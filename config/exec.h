@@ -3,6 +3,7 @@
 #include "base/ip.h"
 #include "base/result.h"
 #include "config/diagnostic.h"
+#include "config/model.h"
 
 #include <cstdint>
 #include <optional>
@@ -87,7 +88,7 @@ struct Exec {
     std::string vrf;  // empty: default; "all"
     bool json = false;
     bool detail = false;
-    std::optional<IpAddress> neighbor;
+    std::optional<PeerName> neighbor;
     std::optional<std::uint32_t> asn;
     std::optional<IpPrefix> prefix;
     std::optional<IpAddress> address;

@@ -86,7 +86,8 @@ void tidy(Model& model, const Position& position)
         std::erase_if(neighbor.families, [](const auto& f) { return f.second == BgpNeighborFamily{}; });
     std::erase_if(bgp.neighbors, [](const auto& n) {
         BgpNeighbor none;
-        none.address = n.first;
+        none.address = n.first.address;
+        none.interface = n.first.interface;
         return n.second == none;
     });
 }

@@ -9,12 +9,12 @@
 namespace culvert::config {
 namespace {
 
-bool is_per_neighbor(const Statement& statement) { return statement.syntax.starts_with("neighbor ADDRESS$peer"); }
+bool is_per_neighbor(const Statement& statement) { return statement.syntax.starts_with("neighbor PEER$peer"); }
 
 Object object_of(Node node, const View& view)
 {
     using Kind = Object::Kind;
-    if (view.neighbor) return {Kind::Neighbor, view.bgp->vrf, {}, view.neighbor->address.to_string()};
+    if (view.neighbor) return {Kind::Neighbor, view.bgp->vrf, {}, view.neighbor->name().to_string()};
     if (view.bgp) return {Kind::Bgp, view.bgp->vrf, {}, {}};
     if (view.peer) return {Kind::Peer, {}, view.interface->name, view.peer->name};
     if (view.interface) return {Kind::Interface, {}, view.interface->name, {}};
@@ -40,7 +40,7 @@ std::string RenderedLine::masked() const
 
 void Lines::statement(const Statement& self, const View& view, std::vector<std::string> values, bool no)
 {
-    if (is_per_neighbor(self)) values.insert(values.begin(), view.neighbor->address.to_string());
+    if (is_per_neighbor(self)) values.insert(values.begin(), view.neighbor->name().to_string());
     auto line = fill(self.syntax, values);
     text(self, view, no ? "no " + line : std::move(line));
 }

@@ -350,8 +350,29 @@ struct BgpBfd {
     friend bool operator==(const BgpBfd&, const BgpBfd&) = default;
 };
 
+// What a neighbour is called: by its address, or, an unnumbered one, by the interface that it is behind.
+struct PeerName {
+    IpAddress address{};    // unspecified: unnumbered
+    std::string interface;  // of an unnumbered one
+
+    PeerName() = default;
+    PeerName(const IpAddress& a) : address(a) {}
+    static PeerName of_interface(std::string name)
+    {
+        PeerName out;
+        out.interface = std::move(name);
+        return out;
+    }
+    bool unnumbered() const noexcept { return !interface.empty(); }
+    std::string to_string() const { return unnumbered() ? interface : address.to_string(); }
+    friend bool operator==(const PeerName&, const PeerName&) = default;
+    friend auto operator<=>(const PeerName&, const PeerName&) = default;
+};
+
 struct BgpNeighbor {
-    IpAddress address{};
+    IpAddress address{};    // unspecified: unnumbered, router advertisements on `interface` tell
+    std::string interface;  // unnumbered, or `neighbor ADDRESS interface IFNAME` of a link-local address
+    bool v6only = false;    // unnumbered, as it was written; no other way is tried anyway
     RemoteAs remote_as;
     std::string description;
     bool shutdown = false;
@@ -370,6 +391,9 @@ struct BgpNeighbor {
     bool dont_capability_negotiate = false;
     std::optional<BgpBfd> bfd;
     std::map<Family, BgpNeighborFamily> families;
+
+    bool unnumbered() const noexcept { return address.is_unspecified() && !interface.empty(); }
+    PeerName name() const { return unnumbered() ? PeerName::of_interface(interface) : PeerName{address}; }
     friend bool operator==(const BgpNeighbor&, const BgpNeighbor&) = default;
 };
 
@@ -403,7 +427,7 @@ struct Bgp {
     bool fast_external_failover = true;
     std::uint32_t default_local_preference = 100;
     std::optional<std::uint32_t> cluster_id;
-    std::map<IpAddress, BgpNeighbor> neighbors;
+    std::map<PeerName, BgpNeighbor> neighbors;
     std::map<Family, BgpFamily> families;
     friend bool operator==(const Bgp&, const Bgp&) = default;
 };

@@ -648,10 +648,10 @@ Outcome remote_as(Edit& edit)
     auto* neighbor = edit.object<BgpNeighbor>();
     if (!neighbor) return edit.refusal();
     if (edit.no) {
-        edit.object<Bgp>()->neighbors.erase(neighbor->address);
+        edit.object<Bgp>()->neighbors.erase(neighbor->name());
         return {};
     }
-    if (neighbor->address.is_unspecified() || neighbor->address.is_multicast())
+    if (!neighbor->unnumbered() && (neighbor->address.is_unspecified() || neighbor->address.is_multicast()))
         return edit.refuse(neighbor->address.to_string() + " can't be a neighbor's address");
     neighbor->remote_as = {};
     if (edit.args.has("internal"))
@@ -663,32 +663,77 @@ Outcome remote_as(Edit& edit)
     return {};
 }
 
+// `neighbor eth0 interface ...`, unnumbered, and `neighbor fe80::2 interface eth0`.
+Outcome neighbor_interface(Edit& edit)
+{
+    auto* neighbor = edit.object<BgpNeighbor>();
+    if (!neighbor) return edit.refusal();
+    if (!neighbor->unnumbered())
+        return edit.refuse(fmt::format("neighbor {} interface: which one?", neighbor->name().to_string()),
+                           "neighbor ADDRESS interface IFNAME, or neighbor IFNAME interface remote-as external");
+    if (edit.no) {
+        edit.object<Bgp>()->neighbors.erase(neighbor->name());
+        return {};
+    }
+    neighbor->v6only = edit.args.has("v6only");
+    return edit.args.has("remote-as") ? remote_as(edit) : Outcome{};
+}
+
+Outcome neighbor_link(Edit& edit)
+{
+    auto* neighbor = edit.object<BgpNeighbor>();
+    if (!neighbor) return edit.refusal();
+    if (neighbor->unnumbered())
+        return edit.refuse(fmt::format("neighbor {} is behind interface {}", neighbor->interface, neighbor->interface),
+                           fmt::format("neighbor {} interface remote-as external", neighbor->interface));
+    if (edit.no) {
+        neighbor->interface.clear();
+        return {};
+    }
+    if (!neighbor->address.is_v6() || !neighbor->address.is_link_local())
+        return edit.refuse(
+            fmt::format("{} is no link-local address: routes tell its interface", neighbor->address.to_string()),
+            fmt::format("`neighbor {} update-source IFNAME` chooses the source address",
+                        neighbor->address.to_string()));
+    neighbor->interface = edit.args.text("interface");
+    return {};
+}
+
 std::string neighbor_text(const View& view, std::string_view rest)
 {
-    return fmt::format("neighbor {} {}", view.neighbor->address.to_string(), rest);
+    return fmt::format("neighbor {} {}", view.neighbor->name().to_string(), rest);
 }
 
 void show_remote_as(const Statement& self, const View& view, Lines& out)
 {
-    const auto& remote = view.neighbor->remote_as;
+    const auto& neighbor = *view.neighbor;
+    const auto& remote = neighbor.remote_as;
+    std::string text = neighbor.unnumbered() ? neighbor.v6only ? "interface v6only" : "interface" : "";
+    const auto said = [&](const std::string& as) { text += (text.empty() ? "remote-as " : " remote-as ") + as; };
     switch (remote.kind) {
-        case RemoteAs::Kind::Unset: return;
-        case RemoteAs::Kind::Number:
-            out.text(self, view, neighbor_text(view, fmt::format("remote-as {}", index(remote.asn))));
-            return;
-        case RemoteAs::Kind::Internal: out.text(self, view, neighbor_text(view, "remote-as internal")); return;
-        case RemoteAs::Kind::External: out.text(self, view, neighbor_text(view, "remote-as external")); return;
+        case RemoteAs::Kind::Unset: break;
+        case RemoteAs::Kind::Number: said(std::to_string(index(remote.asn))); break;
+        case RemoteAs::Kind::Internal: said("internal"); break;
+        case RemoteAs::Kind::External: said("external"); break;
     }
+    if (!text.empty()) out.text(self, view, neighbor_text(view, text));
+}
+
+void show_neighbor_link(const Statement& self, const View& view, Lines& out)
+{
+    const auto& neighbor = *view.neighbor;
+    if (!neighbor.unnumbered() && !neighbor.interface.empty())
+        out.text(self, view, neighbor_text(view, "interface " + neighbor.interface));
 }
 
 Outcome remove_neighbor(Edit& edit)
 {
     if (!edit.no)
-        return edit.refuse("`neighbor ADDRESS` alone says nothing",
+        return edit.refuse("`neighbor PEER` alone says nothing",
                            "neighbor ADDRESS remote-as <(1-4294967295)|internal|external>");
     auto* neighbor = edit.object<BgpNeighbor>();
     if (!neighbor) return edit.refusal();
-    edit.object<Bgp>()->neighbors.erase(neighbor->address);
+    edit.object<Bgp>()->neighbors.erase(neighbor->name());
     return {};
 }
 
@@ -715,6 +760,9 @@ Outcome update_source(Edit& edit)
     neighbor->update_source.clear();
     if (edit.no) return {};
     if (const auto address = edit.args.address("address")) {
+        if (neighbor->unnumbered() || neighbor->address.is_link_local())
+            return edit.refuse(fmt::format("neighbor {} is spoken to from the link-local address of its interface",
+                                           neighbor->name().to_string()));
         if (address->family != neighbor->address.family)
             return edit.refuse(fmt::format("{} is not of the family of neighbor {}", address->to_string(),
                                            neighbor->address.to_string()));
@@ -739,7 +787,7 @@ Outcome ebgp_multihop(Edit& edit)
     if (edit.no) return {};
     if (neighbor->ttl_security_hops)
         return edit.refuse("ebgp-multihop and ttl-security exclude each other",
-                           fmt::format("`no neighbor {} ttl-security` first", neighbor->address.to_string()));
+                           fmt::format("`no neighbor {} ttl-security` first", neighbor->name().to_string()));
     neighbor->ebgp_multihop = static_cast<std::uint8_t>(edit.args.number("hops").value_or(255));
     return {};
 }
@@ -760,7 +808,7 @@ Outcome ttl_security(Edit& edit)
     if (edit.no) return {};
     if (neighbor->ebgp_multihop)
         return edit.refuse("ttl-security and ebgp-multihop exclude each other",
-                           fmt::format("`no neighbor {} ebgp-multihop` first", neighbor->address.to_string()));
+                           fmt::format("`no neighbor {} ebgp-multihop` first", neighbor->name().to_string()));
     neighbor->ttl_security_hops = static_cast<std::uint8_t>(edit.args.number("hops").value());
     return {};
 }
@@ -1527,89 +1575,102 @@ constexpr Statement kStatements[] = {
      {timers_bgp, show_timers_bgp}},
 
     {RouterBgp,
-     "neighbor ADDRESS$peer remote-as {<(1-4294967295)$asn|internal|external>}",
+     "neighbor PEER$peer remote-as {<(1-4294967295)$asn|internal|external>}",
      Setting,
      Cost::Session,
      "A neighbor and its AS. `no` removes the neighbor.",
      {remote_as, show_remote_as}},
     {RouterBgp,
-     "neighbor ADDRESS$peer",
+     "neighbor PEER$peer",
      Setting,
      Cost::Session,
-     "`no neighbor ADDRESS` removes the neighbor.",
+     "`no neighbor PEER` removes the neighbor.",
      {remove_neighbor, nullptr}},
-    {RouterBgp, "neighbor ADDRESS$peer local-as {(1-4294967295)$asn}", Setting, Cost::Session,
+    {RouterBgp,
+     "neighbor PEER$peer interface [v6only] [remote-as <(1-4294967295)$asn|internal|external>]",
+     Setting,
+     Cost::Session,
+     "An unnumbered neighbor, called by the interface that it is behind: router advertisements tell its link-local "
+     "address. Only on ports.",
+     {neighbor_interface, nullptr}},
+    {RouterBgp,
+     "neighbor PEER$peer interface {IFNAME$interface}",
+     Setting,
+     Cost::Session,
+     "The interface that a neighbor with a link-local address is behind.",
+     {neighbor_link, show_neighbor_link}},
+    {RouterBgp, "neighbor PEER$peer local-as {(1-4294967295)$asn}", Setting, Cost::Session,
      "The AS that this neighbor sees us in.", kValue<&N::local_as>},
-    {RouterBgp, "neighbor ADDRESS$peer description {LINE$text}", Setting, Cost::Apply, "A note for people.",
+    {RouterBgp, "neighbor PEER$peer description {LINE$text}", Setting, Cost::Apply, "A note for people.",
      kValue<&N::description>},
     {RouterBgp,
-     "neighbor ADDRESS$peer shutdown [message LINE$text]",
+     "neighbor PEER$peer shutdown [message LINE$text]",
      Setting,
      Cost::Session,
      "Keeps the session down; the message is told to the neighbor (RFC 9003).",
      {neighbor_shutdown, show_neighbor_shutdown}},
-    {RouterBgp, "neighbor ADDRESS$peer password-file {FILE$file}", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer password-file {FILE$file}", Setting, Cost::Session,
      "The file with the TCP-MD5 key (RFC 2385).", kSecretFile<&N::password>},
-    {RouterBgp, "neighbor ADDRESS$peer password {LINE$key}", Setting, Cost::Session,
-     "The TCP-MD5 key itself (RFC 2385).", kSecretValue<&N::password>},
-    {RouterBgp, "neighbor ADDRESS$peer passive", Setting, Cost::Session, "Waits for the neighbor to connect.",
+    {RouterBgp, "neighbor PEER$peer password {LINE$key}", Setting, Cost::Session, "The TCP-MD5 key itself (RFC 2385).",
+     kSecretValue<&N::password>},
+    {RouterBgp, "neighbor PEER$peer passive", Setting, Cost::Session, "Waits for the neighbor to connect.",
      kFlag<&N::passive>},
-    {RouterBgp, "neighbor ADDRESS$peer port {(1-65535)$port}", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer port {(1-65535)$port}", Setting, Cost::Session,
      "The neighbor's TCP port. Default: 179.", kValue<&N::port>},
     {RouterBgp,
-     "neighbor ADDRESS$peer ebgp-multihop [(1-255)$hops]",
+     "neighbor PEER$peer ebgp-multihop [(1-255)$hops]",
      Setting,
      Cost::Session,
      "The neighbor may be this many hops away. Default: 1; 255 when no number is given.",
      {ebgp_multihop, show_ebgp_multihop}},
     {RouterBgp,
-     "neighbor ADDRESS$peer ttl-security hops {(1-254)$hops}",
+     "neighbor PEER$peer ttl-security hops {(1-254)$hops}",
      Setting,
      Cost::Session,
      "Takes only packets that came at most this many hops (RFC 5082).",
      {ttl_security, show_value<&N::ttl_security_hops>}},
-    {RouterBgp, "neighbor ADDRESS$peer disable-connected-check", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer disable-connected-check", Setting, Cost::Session,
      "One hop, but not on a subnet of ours: between loopbacks.", kFlag<&N::disable_connected_check>},
     {RouterBgp,
-     "neighbor ADDRESS$peer update-source {<ADDRESS$address|IFNAME$interface>}",
+     "neighbor PEER$peer update-source {<ADDRESS$address|IFNAME$interface>}",
      Setting,
      Cost::Session,
      "What the session is sent from. Default: the address of the interface on the way.",
      {update_source, show_update_source}},
-    {RouterBgp, "neighbor ADDRESS$peer advertisement-interval {(0-600)$seconds}", Setting, Cost::Apply,
+    {RouterBgp, "neighbor PEER$peer advertisement-interval {(0-600)$seconds}", Setting, Cost::Apply,
      "At least this long between two updates of a prefix. Default: 0.", kValue<&N::advertisement_interval>},
     {RouterBgp,
-     "neighbor ADDRESS$peer timers {(0-65535)$keepalive (0-65535)$hold}",
+     "neighbor PEER$peer timers {(0-65535)$keepalive (0-65535)$hold}",
      Setting,
      Cost::Session,
      "As `timers bgp`, for one neighbor.",
      {neighbor_timers, show_neighbor_timers}},
-    {RouterBgp, "neighbor ADDRESS$peer timers connect {(1-65535)$seconds}", Setting, Cost::Apply,
+    {RouterBgp, "neighbor PEER$peer timers connect {(1-65535)$seconds}", Setting, Cost::Apply,
      "Seconds between attempts to connect. Default: 120.", kValue<&N::connect_retry>},
-    {RouterBgp, "neighbor ADDRESS$peer dont-capability-negotiate", Setting, Cost::Session,
-     "Opens without capabilities.", kFlag<&N::dont_capability_negotiate>},
+    {RouterBgp, "neighbor PEER$peer dont-capability-negotiate", Setting, Cost::Session, "Opens without capabilities.",
+     kFlag<&N::dont_capability_negotiate>},
 
     {RouterBgp,
-     "neighbor ADDRESS$peer bfd profile {WORD$profile}",
+     "neighbor PEER$peer bfd profile {WORD$profile}",
      Setting,
      Cost::Apply,
      "The BFD profile of the neighbor's session.",
      {neighbor_bfd_profile, show_neighbor_bfd_profile}},
     {RouterBgp,
-     "neighbor ADDRESS$peer bfd check-control-plane-failure",
+     "neighbor PEER$peer bfd check-control-plane-failure",
      Setting,
      Cost::Apply,
      "A session that BFD reports down stays while the neighbor said that its forwarding outlives its control plane, "
      "until BGP's own timers end it.",
      {neighbor_bfd_check, show_neighbor_bfd_check}},
     {RouterBgp,
-     "neighbor ADDRESS$peer bfd strict [hold-time (1-4294967295)$seconds]",
+     "neighbor PEER$peer bfd strict [hold-time (1-4294967295)$seconds]",
      Setting,
      Cost::Session,
      "BGP waits for BFD to be up before it starts, and starts anew after so many seconds (30) without it.",
      {neighbor_bfd_strict, show_neighbor_bfd_strict}},
     {RouterBgp,
-     "neighbor ADDRESS$peer bfd [(1-255)$multiplier " MS "$receive " MS "$transmit]",
+     "neighbor PEER$peer bfd [(1-255)$multiplier " MS "$receive " MS "$transmit]",
      Setting,
      Cost::Apply,
      "Ends the BGP session as soon as BFD finds the neighbor gone.",
@@ -1641,44 +1702,44 @@ constexpr Statement kStatements[] = {
      "Advertises the routes of another source, with this MED.",
      {redistribute, show_redistribute}},
     {Af,
-     "neighbor ADDRESS$peer activate",
+     "neighbor PEER$peer activate",
      Setting,
      Cost::Session,
      "Exchanges this address family with the neighbor.",
      {activate, show_activate}},
-    {Af, "neighbor ADDRESS$peer route-reflector-client", Setting, Cost::Session,
+    {Af, "neighbor PEER$peer route-reflector-client", Setting, Cost::Session,
      "The neighbor is a client of this route reflector (RFC 4456).", kFlag<&NF::route_reflector_client>},
     {Af,
-     "neighbor ADDRESS$peer next-hop-self [force]",
+     "neighbor PEER$peer next-hop-self [force]",
      Setting,
      Cost::Apply,
      "Advertises ourselves as the next hop; `force`: of reflected routes too.",
      {next_hop_self, show_next_hop_self}},
-    {Af, "neighbor ADDRESS$peer as-override", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer as-override", Setting, Cost::Apply,
      "Puts our AS in the place of the neighbor's own in AS paths.", kFlag<&NF::as_override>},
-    {Af, "neighbor ADDRESS$peer remove-private-AS", Setting, Cost::Apply, "Takes private ASes out of AS paths.",
+    {Af, "neighbor PEER$peer remove-private-AS", Setting, Cost::Apply, "Takes private ASes out of AS paths.",
      kFlag<&NF::remove_private_as>},
     {Af,
-     "neighbor ADDRESS$peer send-community [<standard|extended|large|both|all>]",
+     "neighbor PEER$peer send-community [<standard|extended|large|both|all>]",
      Setting,
      Cost::Apply,
      "Sends communities. The default.",
      {send_community, show_send_community}},
-    {Af, "neighbor ADDRESS$peer default-originate", Setting, Cost::Apply, "Advertises a default route to the neighbor.",
+    {Af, "neighbor PEER$peer default-originate", Setting, Cost::Apply, "Advertises a default route to the neighbor.",
      kFlag<&NF::default_originate>},
-    {Af, "neighbor ADDRESS$peer soft-reconfiguration inbound", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer soft-reconfiguration inbound", Setting, Cost::Apply,
      "Keeps what the neighbor sent as it came.", kFlag<&NF::soft_reconfiguration_inbound>},
-    {Af, "neighbor ADDRESS$peer weight {(0-65535)$weight}", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer weight {(0-65535)$weight}", Setting, Cost::Apply,
      "The weight of routes from the neighbor.", kValue<&NF::weight>},
     {Af,
-     "neighbor ADDRESS$peer maximum-prefix {(1-4294967295)$limit [(1-100)$threshold] [<warning-only|restart "
+     "neighbor PEER$peer maximum-prefix {(1-4294967295)$limit [(1-100)$threshold] [<warning-only|restart "
      "(1-65535)$minutes>]}",
      Setting,
      Cost::Apply,
      "Ends the session when the neighbor sends more; warns at THRESHOLD percent (75).",
      {maximum_prefix, show_maximum_prefix}},
     {Af,
-     "neighbor ADDRESS$peer allowas-in [(1-10)$times]",
+     "neighbor PEER$peer allowas-in [(1-10)$times]",
      Setting,
      Cost::Apply,
      "Takes paths that hold our own AS, this many times (3).",

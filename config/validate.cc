@@ -755,15 +755,17 @@ private:
 
     void neighbor(const Bgp& bgp, const BgpNeighbor& neighbor, const std::string& path)
     {
-        const auto name = neighbor.address.to_string();
+        const auto name = neighbor.name().to_string();
         const auto statement = "neighbor " + name + " ";
+        link(bgp, neighbor, path, name);
         if (neighbor.remote_as.kind == RemoteAs::Kind::Unset)
             add(Diagnostic::Kind::Unfinished, path, statement, fmt::format("neighbor {} has no remote-as", name),
-                fmt::format("add `neighbor {} remote-as <(1-4294967295)|internal|external>`", name));
+                fmt::format("add `neighbor {} {}remote-as <(1-4294967295)|internal|external>`", name,
+                            neighbor.unnumbered() ? "interface " : ""));
         for (const auto& [ifname, interface] : model_.interfaces)
             if (interface.vrf == bgp.vrf)
                 for (const auto& address : interface.addresses)
-                    if (address.address == neighbor.address)
+                    if (address.address == neighbor.address && !neighbor.address.is_link_local())
                         wrong(path, statement,
                               fmt::format("neighbor {} is this router's own address, on {}", name, ifname),
                               "name the neighbor's address");
@@ -785,6 +787,50 @@ private:
                statement + (neighbor.password && neighbor.password->file.empty() ? "password" : "password-file"));
         update_source(bgp, neighbor, path, statement + "update-source");
         if (neighbor.bfd) known_bfd_profile(neighbor.bfd->profile, path, statement + "bfd profile");
+    }
+
+    // The interface of a neighbor that is spoken to link-locally.
+    void link(const Bgp& bgp, const BgpNeighbor& neighbor, const std::string& path, const std::string& name)
+    {
+        const auto statement = "neighbor " + name + " interface";
+        const bool link_local = neighbor.address.is_v6() && neighbor.address.is_link_local();
+        if (neighbor.interface.empty()) {
+            if (link_local)
+                add(Diagnostic::Kind::Unfinished, path, "neighbor " + name + " ",
+                    fmt::format("neighbor {} is link-local, and nothing says on which interface", name),
+                    fmt::format("add `neighbor {} interface IFNAME`", name));
+            return;
+        }
+        const auto found = model_.interfaces.find(neighbor.interface);
+        if (found == model_.interfaces.end()) {
+            wrong(path, statement,
+                  neighbor.unnumbered() ? fmt::format("{} is neither an address nor an interface", name)
+                                        : fmt::format("there is no interface {}", neighbor.interface),
+                  fmt::format("add `interface {}`", neighbor.interface));
+            return;
+        }
+        const auto& interface = found->second;
+        if (interface.vrf != bgp.vrf)
+            wrong(path, statement, fmt::format("interface {} is in {}", interface.name, vrf_name(interface.vrf)),
+                  fmt::format("name an interface of {}", vrf_name(bgp.vrf)));
+        const bool port =
+            std::holds_alternative<Port>(interface.kind) || std::holds_alternative<Subinterface>(interface.kind);
+        if (port || std::holds_alternative<std::monostate>(interface.kind)) return;
+        const auto own = std::ranges::find_if(
+            interface.addresses, [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
+        if (neighbor.unnumbered())
+            wrong(path, statement,
+                  fmt::format("interface {} is {}: no router advertisements come there", interface.name,
+                              kind_name(interface)),
+                  fmt::format("`neighbor fe80::X remote-as ...` and `neighbor fe80::X interface {}`", interface.name));
+        else if (own == interface.addresses.end())
+            wrong(path, statement,
+                  fmt::format("interface {} is {}: it has no link-local address of its own accord", interface.name,
+                              kind_name(interface)),
+                  fmt::format("`ipv6 address fe80::1/64` on {}", interface.name));
+        else if (own->address == neighbor.address)
+            wrong(path, statement, fmt::format("neighbor {} is this router's own address, on {}", name, interface.name),
+                  "name the neighbor's address");
     }
 
     void update_source(const Bgp& bgp, const BgpNeighbor& neighbor, const std::string& path,
@@ -884,7 +930,11 @@ Model effective(const Model& model)
         std::erase_if(vrf.routes,
                       [&](const auto& r) { return !r.interface.empty() && !interfaces.contains(r.interface); });
     for (auto& [vrf, bgp] : out.bgp)
-        std::erase_if(bgp.neighbors, [](const auto& n) { return n.second.remote_as.kind == RemoteAs::Kind::Unset; });
+        std::erase_if(bgp.neighbors, [](const auto& n) {
+            const auto& neighbor = n.second;
+            return neighbor.remote_as.kind == RemoteAs::Kind::Unset ||
+                   (neighbor.address.is_v6() && neighbor.address.is_link_local() && neighbor.interface.empty());
+        });
     return out;
 }
 

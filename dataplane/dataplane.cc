@@ -28,16 +28,17 @@ std::uint64_t secret_seed()
     return seed;
 }
 
-// Peers' activity by PeerId. Places that no peer has are never touched.
+// Activity of peers or sessions by their id. Places that none has are never touched.
+template <class Id, class T>
 class Activity {
 public:
-    explicit Activity(std::size_t n) : places_(std::make_unique<api::PeerActivity[]>(n)), size_(n) {}
-    std::span<api::PeerActivity> all() noexcept { return {places_.get(), size_}; }
-    const api::PeerActivity& operator[](PeerId id) const noexcept { return places_[index(id)]; }
+    explicit Activity(std::size_t n) : places_(std::make_unique<T[]>(n)), size_(n) {}
+    std::span<T> all() noexcept { return {places_.get(), size_}; }
+    const T& operator[](Id id) const noexcept { return places_[index(id)]; }
     std::size_t size() const noexcept { return size_; }
 
 private:
-    std::unique_ptr<api::PeerActivity[]> places_;
+    std::unique_ptr<T[]> places_;
     std::size_t size_;
 };
 
@@ -49,7 +50,8 @@ public:
           guardian_(options.guardian),
           tables_(rcu_),
           writer_(channel_, tables_, rcu_),
-          activity_(options.max_peers)
+          activity_(options.max_peers),
+          bfd_activity_(api::kMaxBfdSessions)
     {
         const auto count = worker_count(options);
         const auto seed = secret_seed();
@@ -61,6 +63,8 @@ public:
                                     .cpu = options.cpus.empty() ? std::nullopt : std::optional{options.cpus[i]},
                                     .busy = options.poll_busy,
                                     .hash_seed = seed,
+                                    .tunnel_activity = tunnel_activity_,
+                                    .protection_activity = {&protection_activity_[0], protection_activity_.size()},
                                     .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
                                                         activity_.all(), hints_));
@@ -144,6 +148,27 @@ public:
         CULVERT_CHECK(index(peer) < activity_.size());
         return activity_[peer];
     }
+    WorkerId bfd_owner(PeerId peer, ProtectionId protection) const override
+    {
+        const auto number = peer != kNoPeer ? index(peer) : index(protection);
+        return WorkerId{static_cast<std::uint8_t>(number % workers_.size())};
+    }
+    const api::BfdActivity& activity(BfdSessionId session) const override
+    {
+        CULVERT_CHECK(index(session) < bfd_activity_.size());
+        return bfd_activity_[session];
+    }
+
+    const api::TunnelActivity& activity(InterfaceId tunnel) const override { return tunnel_activity_[index(tunnel)]; }
+    WorkerId owner(ProtectionId protection) const override
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(protection) % workers_.size())};
+    }
+    const api::ProtectionActivity& activity(ProtectionId protection) const override
+    {
+        CULVERT_CHECK(index(protection) < protection_activity_.size());
+        return protection_activity_[index(protection)];
+    }
 
     std::array<std::uint64_t, api::kVerdictCount> verdicts() const override
     {
@@ -216,7 +241,10 @@ private:
     fib::Tables tables_;
     api::FibChannel channel_;
     fib::FibWriter writer_;
-    Activity activity_;
+    Activity<PeerId, api::PeerActivity> activity_;
+    Activity<BfdSessionId, api::BfdActivity> bfd_activity_;
+    std::vector<api::TunnelActivity> tunnel_activity_{std::size_t{1} << 16};  // by InterfaceId
+    fib::IdTable<api::ProtectionActivity> protection_activity_{api::kMaxProtections};
     node::OwnerHints hints_;
     std::map<PortId, std::unique_ptr<io::Port>> ports_;
     std::vector<std::unique_ptr<Worker>> workers_;

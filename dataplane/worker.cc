@@ -37,17 +37,22 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
     : options_(options),
       name_(name),
       peers_(aead_, activity),
+      sas_(aead_, options.protection_activity),
       holds_(options.max_held),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
+               .sas = sas_,
                .holds = holds_,
                .link = link_,
                .hints = hints,
                .pool = pool,
                .self = options.id,
                .workers = options.workers,
-               .hash_seed = options.hash_seed},
+               .hash_seed = options.hash_seed,
+               .tunnel_activity = options.tunnel_activity,
+               .reassembly =
+                   node::Reassembly({.fragments = std::min<std::size_t>(1024, options.max_held)}, options.hash_seed)},
       pipeline_(context_, *this),
       idle_(link_.worker_wake, {.busy = options.busy}),
       reader_(rcu.register_reader()),
@@ -181,6 +186,8 @@ bool Worker::poll_control() noexcept
             if (auto* keys = std::get_if<api::InstallKeys>(&command)) {
                 crypto::wipe(keys->sending.data(), keys->sending.size());
                 crypto::wipe(keys->receiving.data(), keys->receiving.size());
+            } else if (auto* sa = std::get_if<api::InstallSa>(&command)) {
+                crypto::wipe(sa->key.data(), sa->key.size());
             }
         });
         if (!took) break;

@@ -36,7 +36,9 @@ public:
         std::optional<unsigned> cpu;  // floats without
         bool busy = false;            // never sleeps
         std::uint64_t hash_seed = 0;
-        std::size_t max_held = 1024;  // packets
+        std::span<api::TunnelActivity> tunnel_activity{};
+        std::span<api::ProtectionActivity> protection_activity{};
+        std::size_t max_held = 1024;  // packets; fragments beside them at most as many again
     };
 
     Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables, rte_mempool* pool,
@@ -95,6 +97,7 @@ private:
     node::Counters counters_;
     crypto::AeadContext aead_;
     wg::PeerTable peers_;
+    esp::SaTable sas_;
     node::HoldTable holds_;
     node::Context context_;
     Pipeline pipeline_;

@@ -1,6 +1,7 @@
 #include "controlplane/route/tables.h"
 
 #include "base/check.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 #include <array>
@@ -723,7 +724,8 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
         r.down = gateway_down(t.vrf, t.interface, t.address) != nullptr;
         return r;
     }
-    if (t.address.is_v6() && t.address.is_link_local()) return unreachable("a link-local address needs an interface");
+    if (t.address.is_v6() && t.address.is_link_local() && !api::is_link_vrf(t.vrf))
+        return unreachable("a link-local address needs an interface");
 
     const Interner& in = *interner_;
     const auto through_itself = [&](const NexthopSet& set) {

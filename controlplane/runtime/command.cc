@@ -268,6 +268,7 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 return refuse("% Can't find interface " + command.interface);
             store_.router().interfaces().clear_counters(command.interface);
             return {};
+        case ExecCommand::ClearCryptoSa: store_.router().tunnels().clear_sas(command.interface); return {};
         case ExecCommand::ClearWireguard: store_.router().wireguard().clear(command.interface, command.peer); return {};
         default: return show(command);
     }
@@ -327,6 +328,7 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
         case ExecCommand::ShowVrf: return answer(show::vrf(router, command));
         case ExecCommand::ShowInterface: return answer(show::interface(router, command));
         case ExecCommand::ShowInterfaceBrief: return answer(show::interface_brief(router, command));
+        case ExecCommand::ShowCryptoIpsecSa: return answer(show::crypto_ipsec_sa(router, command));
         case ExecCommand::ShowWireguard: return answer(show::wireguard(router, command));
         case ExecCommand::ShowDataplaneRuntime: return answer(show::dataplane_runtime(router, command));
         case ExecCommand::ShowDataplaneDrops: return answer(show::dataplane_drops(router, command));
@@ -355,8 +357,8 @@ CommandSession::Answer CommandSession::clear_bgp(const config::Exec& command)
     auto* instance = store_.router().bgp().find(internal(command.vrf));
     if (!instance) return refuse("% BGP instance not found");
     bool found = !command.neighbor.has_value();
-    for (const auto& [address, neighbor] : instance->neighbors()) {
-        if (command.neighbor && *command.neighbor != address) continue;
+    for (const auto& [name, neighbor] : instance->neighbors()) {
+        if (command.neighbor && *command.neighbor != name) continue;
         if (command.asn && index(neighbor->config().remote_as.asn) != *command.asn) continue;
         found = true;
         if (!command.soft) {

@@ -6,6 +6,11 @@
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/worker_links.h"
 
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+
 namespace culvert::runtime {
 
 // ARP and ND, bound to workers, interfaces and the programmer.
@@ -19,6 +24,12 @@ public:
     // A next hop began or ceased to use an address: those in use are kept fresh.
     void set_in_use(const fibprog::NeighborUse& use);
 
+    // The interfaces, by name, on which this router advertises itself and learns who else does: unnumbered ones.
+    void advertise(std::set<std::string> interfaces);
+    // The router that advertises itself on an unnumbered interface, by its link-local address.
+    std::optional<Ipv6Address> router(InterfaceId id) const { return engine_.router(id); }
+    std::function<void(InterfaceId)> on_router;  // router() is another one
+
     const neighbor::Engine& engine() const noexcept { return engine_; }
 
 private:
@@ -29,6 +40,7 @@ private:
     WorkerLinks& workers_;
     FailoverService& failover_;
     neighbor::Engine engine_;
+    std::set<std::string> unnumbered_;
     Loop::Timer timer_;
 };
 

@@ -6,12 +6,15 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
 
 // BFD (RFC 5880) as the control plane tells it and hears of it. The engine that runs the sessions is the worker's.
 namespace culvert::api {
+
+inline constexpr std::size_t kMaxBfdSessions = std::size_t{1} << 14;  // BfdSessionIds are below
 
 enum class BfdState : std::uint8_t { AdminDown, Down, Init, Up };  // RFC 5880 4.1, the values on the wire
 
@@ -103,7 +106,7 @@ struct BfdChanged {
 
 // Where a packet's time stamp comes from, best first.
 enum class TimestampSource : std::uint8_t { None, NicMbuf, NicTimesync, Tsc };
-std::string_view to_string(TimestampSource source) noexcept;  // "nic", "nic-timesync", "tsc"
+std::string_view to_string(TimestampSource source) noexcept;  // "nic", "nic-timesync", "tsc"; "none" before the first
 
 // What a session did, read by control at its leisure. One writer (the owning worker), relaxed.
 struct BfdActivity {

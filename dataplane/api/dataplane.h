@@ -110,6 +110,17 @@ public:
     // The worker that owns a peer: the one that seals and opens its packets and takes its commands.
     virtual WorkerId owner(PeerId peer) const = 0;
     virtual const PeerActivity& activity(PeerId peer) const = 0;
+    // The worker that runs a BFD session and takes its commands: that of the tunnel's peer (single hop inside
+    // WireGuard) or protection (single hop inside a protected tunnel), else the one with queue 0 of the ports (kNoPeer
+    // and kNoProtection: single hop on a port or an unprotected tunnel, and every multihop session). When the answer
+    // for a session changes, it is deleted there, and set anew at the other.
+    virtual WorkerId bfd_owner(PeerId peer, ProtectionId protection) const = 0;
+    // Of a session that was set; ids are below kMaxBfdSessions.
+    virtual const BfdActivity& activity(BfdSessionId session) const = 0;
+    virtual const TunnelActivity& activity(InterfaceId tunnel) const = 0;
+    // The worker that owns a protection: it takes the commands of its SAs.
+    virtual WorkerId owner(ProtectionId protection) const = 0;
+    virtual const ProtectionActivity& activity(ProtectionId protection) const = 0;
 
     virtual std::array<std::uint64_t, kVerdictCount> verdicts() const = 0;
     virtual InterfaceCounters interface_counters(InterfaceId id) const = 0;

@@ -60,12 +60,12 @@ std::uint32_t load_slot(const std::uint32_t* slots, std::size_t at) noexcept
     return __atomic_load_n(slots + at, __ATOMIC_ACQUIRE);
 }
 
-// How many bits of root array a number of prefixes is worth: the array costs at most 16 octets a prefix.
+// How many bits of root array a number of prefixes is worth: the array costs at most 16 octets a prefix, but that a table of few prefixes has 256.
 struct RootSize {
     unsigned bits;
     std::size_t from;  // prefixes
 };
-constexpr RootSize kRootSizes[] = {{0, 0}, {6, 32}, {12, 2048}, {18, 65536}};
+constexpr RootSize kRootSizes[] = {{0, 0}, {6, 1}, {12, 1024}, {18, 65536}};
 
 // Tables with a smaller root are small: they are in the nearest cache, and most of their prefixes end before kStraight.
 constexpr unsigned kLargeRoot = 12;
@@ -76,7 +76,7 @@ unsigned wanted_bits(unsigned now, std::size_t prefixes) noexcept
     unsigned bits = 0;
     for (const auto& s : kRootSizes) {
         // Shrinks only well below the mark where it grew.
-        const auto from = s.bits <= now ? s.from / 4 : s.from;
+        const auto from = s.bits <= now ? (s.from + 3) / 4 : s.from;
         if (prefixes >= from) bits = s.bits;
     }
     return bits;

@@ -331,13 +331,14 @@ class Lab:
         run("ip", "-n", self.ns(node), "link", "set", interface, "mtu", mtu, "up")
         return process
 
-    def frr(self, node, config):
-        """zebra and bgpd with a private /run/frr and /etc/frr."""
+    def frr(self, node, config, bfd=False):
+        """zebra, bgpd and, if asked for, bfdd with a private /run/frr and /etc/frr."""
         conf = self.dir / f"{node}-frr.conf"
         conf.write_text(config)
         private = ["/run/frr", "/etc/frr"]
         script = ("touch /etc/frr/vtysh.conf /etc/frr/zebra.conf /etc/frr/bgpd.conf; chown -R frr:frr /etc/frr /run/frr; "
                   "/usr/lib/frr/zebra -d --log stdout; /usr/lib/frr/bgpd -d --log stdout; "
+                  f"{'/usr/lib/frr/bfdd -d --log stdout; ' if bfd else ''}"
                   f"until test -S /run/frr/bgpd.vty; do sleep 0.1; done; vtysh -f {conf}; exec sleep infinity")
         process = self.start(f"frr-{node}", node, ["sh", "-c", script], private=private)
         process.vtysh = lambda *lines, **kw: process.run_beside(

@@ -35,7 +35,8 @@ last_turn = start
 end = None
 while True:
     now = time.monotonic()
-    pause = max(pause, now - last_turn)
+    if end is None:
+        pause = max(pause, now - last_turn)
     last_turn = now
     while sent < count and now >= start + sent * interval:
         try:

@@ -35,6 +35,7 @@ ALLOWED = {
     "dataplane/api": (["dataplane/api", "base"], ["lockfree", "fmt"]),
     "dataplane": (["dataplane", "crypto", "base"], ["dpdk", "lockfree", "fmt"]),
     "dataplane/fib": (["dataplane/fib", "dataplane/api", "base"], ["lockfree", "fmt"]),
+    "dataplane/bfd": (["dataplane/bfd", "dataplane/api", "crypto", "base"], ["fmt"]),
     "dataplane/wg": (["dataplane/wg", "dataplane/api", "crypto", "base"], ["fmt"]),
     "dataplane/wire": (["dataplane/wire", "base"], ["fmt"]),
     "controlplane/bgp": (["controlplane/bgp", *ENGINE], ["fmt"]),

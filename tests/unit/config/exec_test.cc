@@ -104,7 +104,7 @@ TEST(Exec, CarriesWhatWasTyped)
     EXPECT_EQ(of("show bgp vrf default summary").vrf, "");
 
     const auto clear = of("clear ip bgp 10.0.0.1 soft in");
-    EXPECT_EQ(clear.neighbor, IpAddress::parse("10.0.0.1"));
+    EXPECT_EQ(clear.neighbor, PeerName{*IpAddress::parse("10.0.0.1")});
     EXPECT_TRUE(clear.soft);
     EXPECT_EQ(clear.direction, Direction::In);
     EXPECT_FALSE(of("clear bgp *").soft);
