@@ -102,6 +102,7 @@ public:
         auto& meta = metadata(m);
         ++meta.encapsulations;
         meta.protection = kNoProtection;
+        meta.clear(Flag::Protected);
         const auto& p = *packet.protection;
         if (p.inner == api::EspInner::Ip) count(p.interface, job.length);
         append(m, static_cast<std::uint16_t>(job.sealed_length - packet.how->front - job.length));
