@@ -2,6 +2,7 @@
 
 #include "dataplane/node/context.h"
 
+#include <algorithm>
 #include <span>
 
 namespace culvert::dataplane {
@@ -40,7 +41,14 @@ public:
     void settle() noexcept;
     // What has waited too long. next_deadline() says when to call it.
     void expire() noexcept;
-    TimePoint next_deadline() const noexcept { return ctx_.holds.next_deadline(); }
+    TimePoint next_deadline() const noexcept
+    {
+        return std::min({ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline(), ctx_.sas.next_deadline()});
+    }
+
+    // BFD's timers, after all that has come in was looked at. Every packet that came in before `heard_until` has been.
+    // True: something was due.
+    bool speak(TimePoint now, TimePoint heard_until) noexcept;
 
     // Frees all that waits, as DropShutdown.
     void shut_down() noexcept;
@@ -58,6 +66,8 @@ private:
     void resume(node::PacketList list) noexcept;
     void end_all(node::PacketList list, api::Verdict verdict) noexcept;
     void keepalive(PeerId peer) noexcept;
+    void settle_sas() noexcept;
+    void nat_keepalive(const esp::Keepalive& keepalive) noexcept;
 
     node::Context& ctx_;
     Outlet& outlet_;

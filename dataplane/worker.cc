@@ -19,13 +19,14 @@ using node::kBurstMax;
 namespace {
 
 constexpr unsigned kInbox = 1024;
+constexpr unsigned kControlInbox = 256;
 constexpr std::size_t kCommandsARound = 64;
 constexpr std::size_t kInjectsARound = 32;
 
 // A producer that was preempted holds up nobody.
-rte_ring* make_inbox(const std::string& name)
+rte_ring* make_inbox(const std::string& name, unsigned size)
 {
-    rte_ring* ring = rte_ring_create(name.c_str(), kInbox, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+    rte_ring* ring = rte_ring_create(name.c_str(), size, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
     CULVERT_CHECK(ring != nullptr);
     return ring;
 }
@@ -33,26 +34,35 @@ rte_ring* make_inbox(const std::string& name)
 }  // namespace
 
 Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables,
-               rte_mempool* pool, std::span<api::PeerActivity> activity, node::OwnerHints& hints)
+               rte_mempool* pool, std::span<api::PeerActivity> activity, std::span<api::BfdActivity> bfd_activity,
+               node::OwnerHints& hints)
     : options_(options),
       name_(name),
       peers_(aead_, activity),
+      sas_(aead_, options.protection_activity),
       holds_(options.max_held),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
+               .sas = sas_,
                .holds = holds_,
                .link = link_,
                .hints = hints,
                .pool = pool,
                .self = options.id,
                .workers = options.workers,
-               .hash_seed = options.hash_seed},
+               .hash_seed = options.hash_seed,
+               .tunnel_activity = options.tunnel_activity,
+               .reassembly =
+                   node::Reassembly({.fragments = std::min<std::size_t>(1024, options.max_held)}, options.hash_seed)},
+      bfd_(context_, bfd_activity, mix(options.hash_seed ^ mix(index(options.id) + 1U))),
       pipeline_(context_, *this),
       idle_(link_.worker_wake, {.busy = options.busy}),
       reader_(rcu.register_reader()),
-      inbox_(make_inbox(name + "-inbox"))
+      inbox_(make_inbox(name + "-inbox", kInbox)),
+      control_inbox_(make_inbox(name + "-first", kControlInbox))
 {
+    context_.bfd = &bfd_;
     context_.next_fragment_id = static_cast<std::uint32_t>(mix(options.hash_seed + index(options.id)));
 }
 
@@ -60,6 +70,7 @@ Worker::~Worker()
 {
     stop();
     rte_ring_free(inbox_);
+    rte_ring_free(control_inbox_);
 }
 
 void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
@@ -117,6 +128,7 @@ void Worker::main()
         context_.now = clock_.now();
         const auto gap = (context_.now - last).count();
         if (gap > longest_gap_.load(std::memory_order_relaxed)) longest_gap_.store(gap, std::memory_order_relaxed);
+        if (gap >= kHeldUp.count()) bfd_.engine().held_up(context_.now, Duration{gap});
 
         const bool found = round();
         reader_.quiescent();
@@ -127,9 +139,10 @@ void Worker::main()
             cycles_busy_.add(io::TscClock::read_tsc() - began);
         }
         last = context_.now;
-        if (idle_.after_round(found, context_.now, next_deadline(), *this)) {
+        const auto deadline = next_deadline();
+        if (idle_.after_round(found, context_.now, deadline, *this)) {
             sleeps_.add(1);
-            last = clock_.now();
+            last = std::min(clock_.now(), deadline);  // woken late: held up since then
         }
     }
 
@@ -137,11 +150,13 @@ void Worker::main()
     for (auto& queue : transmit_) queue.reset();
     for (const auto& q : queues_) idle_.remove_queue(q.port->wait_fds(q.queue));
     queues_.clear();
-    void* m;
-    while (rte_ring_sc_dequeue(inbox_, &m) == 0) {
-        taken(m);
-        counters_.verdict(api::Verdict::DropShutdown);
-        rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
+    for (auto* const inbox : {inbox_, control_inbox_}) {
+        void* m;
+        while (rte_ring_sc_dequeue(inbox, &m) == 0) {
+            taken(m);
+            counters_.verdict(api::Verdict::DropShutdown);
+            rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
+        }
     }
     reader_.offline();
 }
@@ -156,6 +171,7 @@ bool Worker::round() noexcept
     found |= poll_host();
     found |= poll_ports();
     pipeline_.settle();
+    speak();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
     if (context_.now >= next_link_look_) poll_links();
     if (waiting_frames_ != 0) {
@@ -181,6 +197,8 @@ bool Worker::poll_control() noexcept
             if (auto* keys = std::get_if<api::InstallKeys>(&command)) {
                 crypto::wipe(keys->sending.data(), keys->sending.size());
                 crypto::wipe(keys->receiving.data(), keys->receiving.size());
+            } else if (auto* sa = std::get_if<api::InstallSa>(&command)) {
+                crypto::wipe(sa->key.data(), sa->key.size());
             }
         });
         if (!took) break;
@@ -197,8 +215,22 @@ bool Worker::poll_control() noexcept
 bool Worker::poll_workers() noexcept
 {
     if (options_.workers == 1) return false;
+    auto heard = kNever;
+    for (const auto* other : all_)
+        if (other != this)
+            heard = std::min(heard, TimePoint{Duration{other->heard_until_.load(std::memory_order_acquire)}});
+    bool drained = false;
+    bool found = poll_inbox(control_inbox_, drained);
+    if (drained) others_heard_ = heard;
+    found |= poll_inbox(inbox_, drained);
+    return found;
+}
+
+bool Worker::poll_inbox(rte_ring* inbox, bool& drained) noexcept
+{
     std::array<rte_mbuf*, kBurstMax> packets;
-    const auto n = rte_ring_sc_dequeue_burst(inbox_, reinterpret_cast<void**>(packets.data()), kBurstMax, nullptr);
+    const auto n = rte_ring_sc_dequeue_burst(inbox, reinterpret_cast<void**>(packets.data()), kBurstMax, nullptr);
+    drained = n < kBurstMax;
     if (n == 0) return false;
     for (auto* m : std::span{packets}.first(n)) taken(m);
     pipeline_.handed_over(std::span{packets}.first(n));
@@ -221,14 +253,36 @@ bool Worker::poll_ports() noexcept
 {
     std::array<rte_mbuf*, kBurstMax> frames;
     bool found = false;
-    for (const auto& q : queues_) {
+    auto heard = context_.now;
+    for (auto& q : queues_) {
         const auto n = q.port->rx_burst(q.queue, frames.data(), kBurstMax);
+        q.reception.received(n, n < Reception::kFull && !q.port->pending(q.queue), context_.now);
+        heard = std::min(heard, q.reception.heard_until());
         if (n == 0) continue;
         found = true;
         round_packets_ += n;
         pipeline_.frames(q.id, std::span{frames}.first(n));
     }
+    heard_until_.store(heard.time_since_epoch().count(), std::memory_order_release);
     return found;
+}
+
+// How far reception has got: ours, and that of the workers that hand over to us. One of them that is held up for long
+// has no say.
+TimePoint Worker::heard_until(TimePoint now) const noexcept
+{
+    const TimePoint own{Duration{heard_until_.load(std::memory_order_relaxed)}};
+    return options_.workers == 1 ? own : std::min(own, std::max(others_heard_, now - kLongestSilence));
+}
+
+void Worker::speak() noexcept
+{
+    const auto now = clock_.now();
+    if (!pipeline_.speak(now, heard_until(now)) || options_.workers == 1) return;
+    // Somebody's time is up, but another worker, asleep perhaps, hasn't looked at its queues since: now it does.
+    if (bfd_.engine().next_deadline() > now) return;
+    for (auto* other : all_)
+        if (other != this) other->link_.worker_wake.signal();
 }
 
 void Worker::poll_links() noexcept
@@ -311,7 +365,10 @@ void Worker::adopt_ports()
     adopted_.store(ports, std::memory_order_release);
 }
 
-TimePoint Worker::next_deadline() const noexcept { return std::min(pipeline_.next_deadline(), next_link_poll_); }
+TimePoint Worker::next_deadline() const noexcept
+{
+    return std::min({pipeline_.next_deadline(), next_link_poll_, bfd_.engine().next_deadline()});
+}
 
 std::size_t Worker::transmit(PortId port, bool control, std::span<rte_mbuf* const> frames) noexcept
 {
@@ -330,8 +387,10 @@ std::size_t Worker::to_host(VrfId vrf, std::span<rte_mbuf* const> packets) noexc
 std::size_t Worker::hand_over(WorkerId worker, std::span<rte_mbuf* const> packets) noexcept
 {
     auto& other = *all_[index(worker)];
+    const bool control = node::metadata(packets.front()).has(node::Flag::Control);
     for (rte_mbuf* const m : packets) given(m);
-    const auto n = rte_ring_enqueue_burst(other.inbox_, reinterpret_cast<void* const*>(packets.data()),
+    const auto n = rte_ring_enqueue_burst(control ? other.control_inbox_ : other.inbox_,
+                                          reinterpret_cast<void* const*>(packets.data()),
                                           static_cast<unsigned>(packets.size()), nullptr);
     other.link_.worker_wake.signal();
     return n;
@@ -348,7 +407,7 @@ bool Worker::work_waiting() noexcept
     if (stopping_.load(std::memory_order_acquire)) return true;
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
-    if (host_link_->pending(options_.id) || io::has_packets(inbox_)) return true;
+    if (host_link_->pending(options_.id) || io::has_packets(inbox_) || io::has_packets(control_inbox_)) return true;
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 

@@ -8,7 +8,9 @@
 #include "dataplane/io/idle.h"
 #include "dataplane/io/link_watch.h"
 #include "dataplane/io/port.h"
+#include "dataplane/node/bfd_speaker.h"
 #include "dataplane/pipeline.h"
+#include "dataplane/reception.h"
 #include "dataplane/transmit_queue.h"
 
 #include <array>
@@ -36,11 +38,13 @@ public:
         std::optional<unsigned> cpu;  // floats without
         bool busy = false;            // never sleeps
         std::uint64_t hash_seed = 0;
-        std::size_t max_held = 1024;  // packets
+        std::span<api::TunnelActivity> tunnel_activity{};
+        std::span<api::ProtectionActivity> protection_activity{};
+        std::size_t max_held = 1024;  // packets; fragments beside them at most as many again
     };
 
     Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables, rte_mempool* pool,
-           std::span<api::PeerActivity> activity, node::OwnerHints& hints);
+           std::span<api::PeerActivity> activity, std::span<api::BfdActivity> bfd_activity, node::OwnerHints& hints);
     ~Worker();
 
     // Control thread, in this order: start, any number of set_ports, stop.
@@ -58,6 +62,7 @@ private:
         io::Port* port;
         PortId id;
         std::uint16_t queue;
+        Reception reception{};
     };
     struct Link {
         io::Port* port;
@@ -68,13 +73,18 @@ private:
     // How often links are looked at: the kernel's devices when it says so and now and then all the same, DPDK's always.
     static constexpr Duration kLinkLook = 1ms;
     static constexpr Duration kKernelLinkPoll = 50ms;
-    static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
+    static constexpr Duration kDpdkLinkPoll = 10ms;    // while asleep
+    static constexpr Duration kHeldUp = 1ms;           // a gap between polls that is longer is a stall
+    static constexpr Duration kLongestSilence = 20ms;  // of another worker that is waited for before a BFD verdict
 
     void main();
     bool round() noexcept;
     bool poll_control() noexcept;
     bool poll_host() noexcept;
     bool poll_workers() noexcept;
+    bool poll_inbox(rte_ring* inbox, bool& drained) noexcept;
+    TimePoint heard_until(TimePoint now) const noexcept;
+    void speak() noexcept;
     bool poll_ports() noexcept;
     void poll_links() noexcept;
     void look_at_link(Link& link) noexcept;
@@ -95,13 +105,19 @@ private:
     node::Counters counters_;
     crypto::AeadContext aead_;
     wg::PeerTable peers_;
+    esp::SaTable sas_;
     node::HoldTable holds_;
     node::Context context_;
+    node::BfdSpeaker bfd_;
     Pipeline pipeline_;
     io::TscClock clock_;
     io::Idle idle_;
     fib::Rcu::Reader reader_;
-    rte_ring* inbox_;  // from other workers
+    rte_ring* inbox_;          // from other workers
+    rte_ring* control_inbox_;  // likewise, what goes before data
+    // All that came in by our queues before it has been looked at, or lies in the inbox of the worker that it is for.
+    std::atomic<std::int64_t> heard_until_{0};
+    TimePoint others_heard_{};  // the least of the other workers', all of whose packets for us were taken
     io::HostLink* host_link_ = nullptr;
     std::vector<Worker*> all_;
 

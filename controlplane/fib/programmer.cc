@@ -254,6 +254,11 @@ struct Programmer::State {
                 word.peer = peer;
                 return;
             }
+            case InterfaceKind::Tunnel:
+                word.kind = NexthopKind::Tunnel;
+                word.interface = id;
+                word.gateway = address;
+                return;
             case InterfaceKind::Port: {
                 word.kind = NexthopKind::Adjacency;
                 word.interface = id;
@@ -297,8 +302,9 @@ struct Programmer::State {
                     hop.usable = false;
                     hop.reason = it == interfaces.end() ? "no such interface" : "the interface is down";
                 } else if (it->second.kind != InterfaceKind::Loopback) {
-                    word.kind =
-                        it->second.kind == InterfaceKind::Port ? NexthopKind::Glean : NexthopKind::WireguardLookup;
+                    word.kind = it->second.kind == InterfaceKind::Port     ? NexthopKind::Glean
+                                : it->second.kind == InterfaceKind::Tunnel ? NexthopKind::Tunnel
+                                                                           : NexthopKind::WireguardLookup;
                     word.interface = key.interface;
                 }  // the rest of a loopback's subnet is nowhere: rejected
                 link = OnLink{key.interface, IpAddress{}};
@@ -812,37 +818,42 @@ struct Programmer::State {
         close(releasing);
     }
 
-    std::uint16_t path_mtu(VrfId vrf, const IpAddress& address) const
+    WayTo way_to(VrfId vrf, const IpAddress& address) const
     {
+        WayTo way;
         const auto entry = tables.lookup(vrf, address);
-        if (!entry) return 0;
-        std::uint16_t least = 0;
+        if (!entry) return way;
+        auto& least = way.mtu;
         const auto count = [&](std::uint16_t mtu) { least = least == 0 ? mtu : std::min(least, mtu); };
         const auto by = [&](InterfaceId id) {
-            if (const auto it = interfaces.find(id); it != interfaces.end() && it->second.up) count(it->second.mtu);
+            const auto it = interfaces.find(id);
+            if (it == interfaces.end() || !it->second.up) return;
+            count(it->second.mtu);
+            way.interfaces.insert(id);
         };
         for (const auto& route : entry->routes) {
             if (!route.selected) continue;
             const NexthopSet set = *route.set;
             for (const route::Nexthop& n : set.nexthops) {
-                if (n.type == NexthopType::Host)
+                if (n.type == NexthopType::Host) {
                     count(0xffff);
-                else if (n.interface != kNoInterface)
+                    way.here = true;
+                } else if (n.interface != kNoInterface)
                     by(n.interface);
                 else if (n.type == NexthopType::Gateway)
                     for (const auto& end : tables.resolve(n.vrf, n.gateway).nexthops) by(end.interface);
             }
         }
-        return least;
+        return way;
     }
 
     void raise_path_mtus()
     {
-        for (auto& [key, last] : watched_mtus) {
-            const std::uint16_t now = path_mtu(key.first, key.second);
-            if (last == now) continue;
-            last = now;
-            events.push_back(PathMtuChanged{key.first, key.second, now});
+        for (auto& [key, watched] : watched_mtus) {
+            const auto now = way_to(key.first, key.second);
+            if (watched.last == now) continue;
+            watched.last = now;
+            events.push_back(PathMtuChanged{key.first, key.second, now.mtu});
         }
     }
 
@@ -871,7 +882,11 @@ struct Programmer::State {
     std::deque<std::pair<PeerId, route::PrefixMap<std::uint32_t>>> orphans;  // sources of peers that were removed
     std::map<InterfaceId, route::PrefixMap<PeerId>> allowed;
     std::set<VrfId> vrfs;
-    std::map<std::pair<VrfId, IpAddress>, std::optional<std::uint16_t>> watched_mtus;
+    struct Watched {
+        std::size_t watchers = 0;
+        std::optional<WayTo> last;
+    };
+    std::map<std::pair<VrfId, IpAddress>, Watched> watched_mtus;
     bool mtus_stale = false;
 
     std::set<Object> removed;
@@ -966,6 +981,12 @@ bool Programmer::uses_neighbor(InterfaceId interface, const IpAddress& address) 
 }
 
 void Programmer::set_wireguard(const api::SetWireguard& wireguard) { state_->push(wireguard); }
+
+void Programmer::set_tunnel(const api::SetTunnel& tunnel) { state_->push(tunnel); }
+void Programmer::set_tunnel_endpoint(const api::SetTunnelEndpoint& endpoint) { state_->push(endpoint); }
+void Programmer::remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint) { state_->push(endpoint); }
+void Programmer::set_protection(const api::SetProtection& protection) { state_->push(protection); }
+void Programmer::remove_protection(ProtectionId id) { state_->push(api::DeleteProtection{id}); }
 
 void Programmer::set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips)
 {
@@ -1092,15 +1113,23 @@ bool Programmer::next_event(Event& event)
     return true;
 }
 
-std::uint16_t Programmer::path_mtu(VrfId vrf, const IpAddress& address) const { return state_->path_mtu(vrf, address); }
+WayTo Programmer::way_to(VrfId vrf, const IpAddress& address) const { return state_->way_to(vrf, address); }
+
+std::uint16_t Programmer::path_mtu(VrfId vrf, const IpAddress& address) const { return way_to(vrf, address).mtu; }
 
 void Programmer::watch_path_mtu(VrfId vrf, const IpAddress& address)
 {
-    state_->watched_mtus.try_emplace({vrf, address});
+    auto& watched = state_->watched_mtus[{vrf, address}];
+    ++watched.watchers;
+    watched.last.reset();  // the new one wants its first word
     state_->mtus_stale = true;
 }
 
-void Programmer::unwatch_path_mtu(VrfId vrf, const IpAddress& address) { state_->watched_mtus.erase({vrf, address}); }
+void Programmer::unwatch_path_mtu(VrfId vrf, const IpAddress& address)
+{
+    const auto at = state_->watched_mtus.find({vrf, address});
+    if (at != state_->watched_mtus.end() && --at->second.watchers == 0) state_->watched_mtus.erase(at);
+}
 
 // ---- failures
 

@@ -59,6 +59,14 @@ struct PathMtuChanged {
     IpAddress address;
     std::uint16_t mtu;
 };
+// Where packets to an address leave this box, as of now.
+struct WayTo {
+    std::uint16_t mtu = 0;             // the smallest of the interfaces; 0: no way
+    bool here = false;                 // to this box itself
+    std::set<InterfaceId> interfaces;  // those that are up
+    friend bool operator==(const WayTo&, const WayTo&) = default;
+};
+
 // A route's gateway is (or is no more) this neighbour: neighbor::Engine::set_in_use.
 struct NeighborUse {
     InterfaceId interface;
@@ -132,6 +140,12 @@ public:
     bool uses_neighbor(InterfaceId interface, const IpAddress& address) const;
 
     void set_wireguard(const api::SetWireguard& wireguard);
+    // Tunnels and what protects them; the interface is there already, and takes its tunnel with it when it goes.
+    void set_tunnel(const api::SetTunnel& tunnel);
+    void set_tunnel_endpoint(const api::SetTunnelEndpoint& endpoint);
+    void remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint);
+    void set_protection(const api::SetProtection& protection);
+    void remove_protection(ProtectionId id);
     // Adds or changes a peer. `allowed_ips` replaces the list; a prefix that another peer of the interface holds moves
     // here, as in WireGuard.
     void set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips);
@@ -150,7 +164,9 @@ public:
 
     // The largest packet that fits every interface on the way to `address`, as of now; 0 without a route.
     std::uint16_t path_mtu(VrfId vrf, const IpAddress& address) const;
-    // PathMtuChanged events for a destination (a BGP neighbour): the current value at the next run(), then changes.
+    WayTo way_to(VrfId vrf, const IpAddress& address) const;
+    // PathMtuChanged events for a destination (a BGP neighbour, a tunnel's far end): the current value at the next
+    // run(), then changes, of the interfaces on the way too. Each watch wants its own unwatch.
     void watch_path_mtu(VrfId vrf, const IpAddress& address);
     void unwatch_path_mtu(VrfId vrf, const IpAddress& address);
 

@@ -80,7 +80,7 @@ void Statics::judge(Statement& s) const
         else if (!interface->up)
             s.reason = "the interface is down";
         else if (r.gateway && interface->kind != api::InterfaceKind::Wireguard &&
-                 !interfaces_.on_link(r.interface, *r.gateway))
+                 interface->kind != api::InterfaceKind::Tunnel && !interfaces_.on_link(r.interface, *r.gateway))
             s.reason = "the gateway is in no subnet of the interface";
         else
             s.active = true;

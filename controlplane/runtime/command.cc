@@ -290,6 +290,7 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 return refuse("% Can't find interface " + command.interface);
             store_.router().interfaces().clear_counters(command.interface);
             return {};
+        case ExecCommand::ClearCryptoSa: store_.router().tunnels().clear_sas(command.interface); return {};
         case ExecCommand::ClearBfdCounters: {
             const auto cleared = show::clear_bfd(store_.router(), command);
             return cleared ? Answer{} : refuse(cleared.error().message, cleared.error().status);
@@ -353,6 +354,7 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
         case ExecCommand::ShowVrf: return answer(show::vrf(router, command));
         case ExecCommand::ShowInterface: return answer(show::interface(router, command));
         case ExecCommand::ShowInterfaceBrief: return answer(show::interface_brief(router, command));
+        case ExecCommand::ShowCryptoIpsecSa: return answer(show::crypto_ipsec_sa(router, command));
         case ExecCommand::ShowWireguard: return answer(show::wireguard(router, command));
         case ExecCommand::ShowDataplaneRuntime: return answer(show::dataplane_runtime(router, command));
         case ExecCommand::ShowDataplaneDrops: return answer(show::dataplane_drops(router, command));

@@ -14,6 +14,8 @@ namespace {
 
 constexpr auto kTunName = "culvert";
 constexpr std::uint32_t kTunMtu = 9000;  // routes say less where the path takes less
+// The kernel takes about a millisecond for a device; the caller comes again as long as some came.
+constexpr std::size_t kOpenAtOnce = 4;
 const IpPrefix kLinkLocal{Ipv6Address::from_words(0xfe80ULL << 48, 0), 64};
 
 // The kernel's own chatter (router solicitations, MLD for link-local addresses) stays off the TUN, and its checks of
@@ -163,6 +165,7 @@ HostLink::LinkChanges HostLink::sync_links(const std::map<InterfaceId, Link>& li
         };
         auto at = links_.find(id);
         if (at == links_.end()) {
+            if (out.opened.size() >= kOpenAtOnce) continue;
             auto opened = open_link(id, link);
             if (!opened) {
                 out.refused.push_back({link.name + ": " + opened.error().message});
@@ -198,6 +201,7 @@ std::uint32_t HostLink::scope(InterfaceId id) const
 std::vector<InterfaceId> HostLink::links() const
 {
     std::vector<InterfaceId> out;
+    out.reserve(links_.size());
     for (const auto& [id, link] : links_) out.push_back(id);
     return out;
 }

@@ -10,8 +10,8 @@
 namespace culvert::runtime {
 namespace {
 
-// Outer IPv6 and UDP headers, WireGuard's header and tag: what wg-quick reckons with too.
-constexpr std::uint16_t kWireguardOverhead = 80;
+constexpr std::uint16_t kLeastMtu = 68;     // RFC 791
+constexpr std::uint16_t kTunnelMtu = 1400;  // for the moment until somebody has looked at its path
 constexpr std::uint16_t kLoopbackMtu = 65535;
 
 api::PortSpec to_spec(const config::Interface& interface)
@@ -34,6 +34,7 @@ api::PortSpec to_spec(const config::Interface& interface)
 api::InterfaceKind InterfaceTable::Entry::kind() const
 {
     if (std::holds_alternative<config::Wireguard>(config.kind)) return api::InterfaceKind::Wireguard;
+    if (std::holds_alternative<config::Tunnel>(config.kind)) return api::InterfaceKind::Tunnel;
     if (std::holds_alternative<config::Loopback>(config.kind)) return api::InterfaceKind::Loopback;
     return api::InterfaceKind::Port;
 }
@@ -42,7 +43,9 @@ std::uint16_t InterfaceTable::Entry::mtu() const
 {
     switch (kind()) {
         case api::InterfaceKind::Loopback: return config.mtu.value_or(kLoopbackMtu);
-        case api::InterfaceKind::Wireguard: return config.mtu.value_or(1500 - kWireguardOverhead);
+        case api::InterfaceKind::Wireguard:
+        case api::InterfaceKind::Tunnel:
+            return config.mtu.value_or(std::max(tunnel ? tunnel->mtu : kTunnelMtu, kLeastMtu));
         case api::InterfaceKind::Port: return std::min(config.mtu.value_or(port_mtu), port_mtu);
     }
     return port_mtu;
@@ -161,6 +164,23 @@ void InterfaceTable::set(const config::Interface& interface)
             publish(other);
         }
     }
+}
+
+bool InterfaceTable::set_tunnel_state(const std::string& name, Entry::Tunnel state)
+{
+    const auto at = entries_.find(name);
+    if (at == entries_.end() || at->second.tunnel == state) return false;
+    auto& entry = at->second;
+    const bool was = entry.up();
+    const auto reason = state.reason;
+    entry.tunnel = std::move(state);
+    if (entry.up() != was) {
+        entry.changed_at = now();
+        ++(entry.up() ? entry.link_ups : entry.link_downs);
+        log::info("interface", "{} is {}{}{}", name, entry.up() ? "up" : "down", reason.empty() ? "" : ": ", reason);
+    }
+    publish(entry);
+    return true;
 }
 
 void InterfaceTable::publish(Entry& entry)

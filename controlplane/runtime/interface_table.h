@@ -31,8 +31,21 @@ public:
         bool link_local = false;  // somebody speaks on its link-local address: a port has one even without IPv6
         api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
+        // Of a tunnel, as TunnelService sees it.
+        struct Tunnel {
+            bool up = false;
+            std::string reason;     // why it is down
+            std::uint16_t mtu = 0;  // what its path leaves
+            friend bool operator==(const Tunnel&, const Tunnel&) = default;
+        };
+        std::optional<Tunnel> tunnel;
+
         api::InterfaceKind kind() const;
-        bool sends() const { return link && !config.shutdown; }
+        bool sends() const
+        {
+            return link && !config.shutdown &&
+                   (tunnel ? tunnel->up : kind() != api::InterfaceKind::Tunnel);  // nobody has looked at it yet
+        }
         bool up() const { return sends() && !failed; }
         std::uint16_t mtu() const;     // of the link
         std::uint16_t ip_mtu() const;  // of IP packets
@@ -62,6 +75,11 @@ public:
     // A tunnel's other end is gone, or back.
     void set_failed(InterfaceId id, bool failed);
     void released(InterfaceId id);
+
+    // ---- from TunnelService ----
+
+    // True: something has changed.
+    bool set_tunnel_state(const std::string& name, Entry::Tunnel state);
 
     // ---- questions ----
 

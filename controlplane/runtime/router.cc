@@ -49,32 +49,6 @@ unsigned line_of(const Router::Origin& origin, const std::string& path, const st
     return origin.lines ? origin.lines->line_of(path, statement) : 0;
 }
 
-// The keys and passwords that files hold: missing, readable by others, or no key at all.
-WireguardService::Keys read_secrets(const config::Model& model, const Router::Origin& origin,
-                                    std::vector<config::Diagnostic>& problems)
-{
-    auto keys = WireguardService::read_keys(
-        model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
-    for (const auto& [vrf, bgp] : model.bgp) {
-        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
-        for (const auto& [name, neighbor] : bgp.neighbors) {
-            if (!neighbor.password) continue;
-            const auto password = read_password(*neighbor.password);
-            if (password) continue;
-            problems.push_back({config::Diagnostic::Kind::Refused,
-                                origin.file,
-                                line_of(origin, path, "neighbor " + name.to_string() + " password-file"),
-                                0,
-                                password.error().message,
-                                {}});
-        }
-    }
-    BfdService::check_keys(model, problems,
-                           [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
-    for (auto& p : problems) p.file = origin.file;
-    return keys;
-}
-
 std::vector<config::Diagnostic> validate(const config::Model& model, const Router::Origin& origin)
 {
     config::ValidateOptions options;
@@ -95,6 +69,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       failover_(core_, interfaces_),
       neighbors_(core_, interfaces_, workers_, failover_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
+      tunnels_(core_, interfaces_, vrfs_, wireguard_, workers_),
       bfd_(core_, interfaces_, vrfs_, workers_, failover_),
       bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_, bfd_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
@@ -111,11 +86,14 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
     workers_.on_punt = [this](const api::Punt& punt) {
         if (punt.klass == api::PuntClass::WireguardHandshake)
             wireguard_.on_punt(punt);
+        else if (punt.klass == api::PuntClass::PathMtu)
+            tunnels_.on_punt(punt);
         else
             neighbors_.on_punt(punt);
     };
     workers_.on_lost_events = [this] {
         wireguard_.on_lost_events();
+        tunnels_.on_lost_events();
         failover_.resync();
     };
     interfaces_.changed = [this](InterfaceId id) {
@@ -123,6 +101,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
         if (!interfaces_.find(id)) failover_.interface_gone(id);
         neighbors_.interface_changed(id);
         wireguard_.interface_changed(id);
+        tunnels_.interface_changed(id);
         bgp_.interface_changed(id);
         bfd_.refresh();
     };
@@ -131,7 +110,11 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
                               const BfdStatus& after) { bgp_.on_bfd(vrf, peer, interface, before, after); };
     bfd_.statics_changed = [this] { apply_routes(effective_); };
 
-    vrfs_.scopes_changed = [this] { bgp_.scopes_changed(); };
+    vrfs_.scopes_changed = [this] {
+        bgp_.scopes_changed();
+        host_links_dirty_ = true;  // they come a few at a time
+        core_.loop.wake_slice();
+    };
     neighbors_.on_router = [this](InterfaceId id) { bgp_.interface_changed(id); };
 
     auto& channel = dataplane.fib();
@@ -153,6 +136,33 @@ Router::~Router()
 
 // ---- commit
 // -----------------------------------------------------------------------------------------------------------
+
+// The keys and passwords that files hold: missing, readable by others, or no key at all.
+Router::Secrets Router::read_secrets(const config::Model& model, const Origin& origin,
+                                     std::vector<config::Diagnostic>& problems)
+{
+    const auto where = [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); };
+    Secrets secrets;
+    secrets.wireguard = WireguardService::read_keys(model, problems, where);
+    secrets.ipsec = TunnelService::read_keys(model, problems, where);
+    for (const auto& [vrf, bgp] : model.bgp) {
+        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
+        for (const auto& [address, neighbor] : bgp.neighbors) {
+            if (!neighbor.password) continue;
+            const auto password = read_password(*neighbor.password);
+            if (password) continue;
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
+                                0,
+                                password.error().message,
+                                {}});
+        }
+    }
+    BfdService::check_keys(model, problems, where);
+    for (auto& p : problems) p.file = origin.file;
+    return secrets;
+}
 
 std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
 {
@@ -218,7 +228,7 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
     return {};
 }
 
-void Router::apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs)
+void Router::apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs)
 {
     log::open({to_level(next.log.level), next.log.file});
     if (committed_ && !(next.dataplane == effective_.dataplane))
@@ -239,6 +249,7 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto still = next.interfaces.find(name);
         const bool other_kind = still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
         if (still != next.interfaces.end() && !other_kind) continue;
+        tunnels_.remove(name);
         wireguard_.remove(name);
         interfaces_.remove(name);
     }
@@ -269,8 +280,9 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto* wg = std::get_if<config::Wireguard>(&interface.kind);
         if (!wg) continue;
         // Key files may hold other keys than last time: the engines see whether anything changed.
-        wireguard_.set(interface, keys);
+        wireguard_.set(interface, keys.wireguard);
     }
+    tunnels_.set(next, keys.ipsec);
     apply_routes(next);
     for (const auto& [vrf, instance] : next.bgp) {
         const auto before = effective_.bgp.find(vrf);
@@ -359,6 +371,7 @@ void Router::on_worker_event(const api::WorkerEvent& event)
         bfd_.on_changed(*bfd);
     } else {
         wireguard_.on_event(event);
+        tunnels_.on_event(event);
     }
 }
 
@@ -373,6 +386,7 @@ void Router::take_events()
         } else if (const auto* mtu = std::get_if<fibprog::PathMtuChanged>(&event)) {
             vrfs_.set_path_mtu({mtu->vrf, mtu->address, mtu->mtu});
             host_links_dirty_ = true;
+            tunnels_.way_changed();
         } else if (const auto* interface = std::get_if<fibprog::InterfaceGone>(&event)) {
             interfaces_.released(interface->id);
         } else if (const auto* peer = std::get_if<fibprog::PeerGone>(&event)) {
@@ -395,6 +409,7 @@ bool Router::slice(TimePoint until)
         bfd_.run();
         more |= core_.programmer.run(kProgram);
         take_events();
+        tunnels_.run();
         channel.flush();
     } while (core_.tables.changes_waiting() > 0 && channel.backlog() == 0 && now() < until);
     more |= core_.tables.unsettled();

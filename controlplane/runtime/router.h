@@ -9,6 +9,7 @@
 #include "controlplane/runtime/failover_service.h"
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/neighbor_service.h"
+#include "controlplane/runtime/tunnel_service.h"
 #include "controlplane/runtime/vrfs.h"
 #include "controlplane/runtime/wireguard_service.h"
 #include "controlplane/runtime/worker_links.h"
@@ -45,6 +46,7 @@ public:
     FailoverService& failover() noexcept { return failover_; }
     NeighborService& neighbors() noexcept { return neighbors_; }
     WireguardService& wireguard() noexcept { return wireguard_; }
+    TunnelService& tunnels() noexcept { return tunnels_; }
     BfdService& bfd() noexcept { return bfd_; }
     BgpService& bgp() noexcept { return bgp_; }
     TimePoint started_at() const noexcept { return started_at_; }
@@ -53,7 +55,13 @@ private:
     bool slice(TimePoint until);
     void take_events();
     void on_worker_event(const api::WorkerEvent& event);
-    void apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs);
+    struct Secrets {
+        WireguardService::Keys wireguard;
+        TunnelService::Keys ipsec;
+    };
+    static Secrets read_secrets(const config::Model& model, const Origin& origin,
+                                std::vector<config::Diagnostic>& problems);
+    void apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs);
     void apply_routes(const config::Model& next);
     std::optional<route::StaticRoute> to_route(const config::StaticRoute& route, const std::string& vrf) const;
 
@@ -65,6 +73,7 @@ private:
     FailoverService failover_;
     NeighborService neighbors_;
     WireguardService wireguard_;
+    TunnelService tunnels_;
     BfdService bfd_;
     BgpService bgp_;
 

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/ip.h"
+#include "dataplane/api/esp.h"
 
 #include <cstdint>
 #include <type_traits>
@@ -62,12 +63,15 @@ struct SetTunnel {
     VrfId outer_vrf;
     TunnelMode mode;
     std::uint8_t ttl = 0;  // of the outer packet; 0 is the inner's
-    std::uint8_t tos = 0;  // unless inherit_tos
+    std::uint8_t tos = 0;  // unless inherit_tos; its two low bits (ECN) don't count
     bool inherit_tos : 1 = true;
     bool checksum : 1 = false;  // GRE: sent, and asked for on the way in
-    bool sequence : 1 = false;
+    bool sequence : 1 = false;  // GRE: sent, and what comes out of order is dropped. Point to point only
     bool has_key : 1 = false;
-    bool copy_df : 1 = true;  // the inner's DF; else it is set (path MTU discovery) by the control plane's `mtu`
+    // The outer IPv4 packet has the inner's DF (of IPv6: set when it is larger than 1280). Else it never has.
+    bool copy_df : 1 = true;
+    // The peer's keepalives are sent back, and ours that come back are noted, even while the interface is down.
+    bool keepalives : 1 = true;
     // Not usable, whatever else: the control plane found that it would run inside itself.
     bool loops : 1 = false;
     std::uint32_t key = 0;
@@ -212,10 +216,11 @@ struct Commit {
     std::uint64_t generation;
 };
 
-using FibUpdate = std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer,
-                               DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop,
-                               DeleteNexthop, SetDownWord, DeleteDownWord, ClearDown, SetGroup, SetGroupMember,
-                               DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute>;
+using FibUpdate =
+    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetTunnel, SetTunnelEndpoint,
+                 DeleteTunnelEndpoint, SetPeer, DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource,
+                 DeletePeerSource, SetNexthop, DeleteNexthop, SetDownWord, DeleteDownWord, ClearDown, SetGroup,
+                 SetGroupMember, DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute, SetProtection, DeleteProtection>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

@@ -41,6 +41,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::UnknownNexthop: return "unknown next hop";
         case Refusal::UnknownInterface: return "unknown interface";
         case Refusal::UnknownPeer: return "unknown peer";
+        case Refusal::UnknownTunnel: return "unknown tunnel";
         case Refusal::UnknownPrefix: return "prefix is not there";
         case Refusal::IdOutOfRange: return "id out of range";
         case Refusal::BadPrefix: return "malformed prefix";
@@ -49,6 +50,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::StaleClear: return "a later failure came before the clear";
         case Refusal::NoRoom: return "no room in the table";
         case Refusal::UnknownWord: return "unknown down word";
+        case Refusal::UnknownProtection: return "unknown protection";
     }
     return "?";
 }
@@ -158,6 +160,22 @@ void FibWriter::on(const api::SetWireguard& u)
 {
     if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set WireGuard interface");
     if (!tables_.set_wireguard(u)) refuse(Refusal::UnknownInterface, "set WireGuard interface");
+}
+
+void FibWriter::on(const api::SetTunnel& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set tunnel");
+    if (!tables_.set_tunnel(u)) refuse(Refusal::UnknownInterface, "set tunnel");
+}
+
+void FibWriter::on(const api::SetTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().set_endpoint(u)) refuse(Refusal::UnknownTunnel, "set tunnel endpoint");
+}
+
+void FibWriter::on(const api::DeleteTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().erase_endpoint(u)) refuse(Refusal::UnknownTunnel, "delete tunnel endpoint");
 }
 
 void FibWriter::on(const api::SetPeer& u)
@@ -289,6 +307,18 @@ void FibWriter::on(const api::DeleteRoute& u)
     if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete route");
     const bool gone = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.erase(u.prefix) : vrf->lpm6.erase(u.prefix);
     if (!gone) refuse(Refusal::UnknownPrefix, "delete route");
+}
+
+void FibWriter::on(const api::SetProtection& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set protection");
+    if (!tables_.interface(u.interface)) return refuse(Refusal::UnknownInterface, "set protection");
+    if (!tables_.set_protection(u)) refuse(Refusal::IdOutOfRange, "set protection");
+}
+
+void FibWriter::on(const api::DeleteProtection& u)
+{
+    if (!tables_.delete_protection(u.id)) refuse(Refusal::UnknownProtection, "delete protection");
 }
 
 // ---- show ----------------------------------------------------------------------------------------------------------

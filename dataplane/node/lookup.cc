@@ -54,6 +54,7 @@ void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
         case NexthopKind::Glean:
         case NexthopKind::WireguardPeer:
         case NexthopKind::WireguardLookup:
+        case NexthopKind::Tunnel:
             if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
             meta.stage = Ip::kForward;
             return;

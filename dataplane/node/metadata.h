@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/ids.h"
+#include "dataplane/api/bfd.h"
 #include "dataplane/api/verdict.h"
 
 #include <rte_mbuf.h>
@@ -22,16 +23,22 @@ enum class Stage : std::uint8_t {
     Ip6Input,
     Lookup4,  // destination -> group -> `path`
     Lookup6,
-    Local,     // for this box
-    Decap,     // WireGuard data for us
+    Local,           // for this box
+    Bfd,             // for the engine of the worker that owns the session
+    Reassemble,      // a fragment that may be tunnel input
+    DecapWireguard,  // data for us
+    DecapEsp,
+    DecapGre,
     Forward4,  // TTL, MTU, MSS, then what kind of next hop it is
     Forward6,
-    Answer,    // becomes an ICMP error
-    Fragment,  // is cut to the MTU of `path`, then goes on to `after`
-    Encap,     // sealed for `peer`
-    Rewrite,   // link-layer header of `path`
-    Transmit,  // a whole frame for `port`
-    End,       // has its final verdict
+    Answer,          // becomes an ICMP error
+    Fragment,        // is cut to the MTU of `path`, then goes on to `after`
+    EncapGre,        // into the GRE of `output`
+    EncapWireguard,  // sealed for `peer`
+    EncapEsp,        // sealed for `protection`
+    Rewrite,         // link-layer header of `path`
+    Transmit,        // a whole frame for `port`
+    End,             // has its final verdict
 };
 inline constexpr std::size_t kStageCount = static_cast<std::size_t>(Stage::End) + 1;
 
@@ -66,10 +73,13 @@ struct Metadata {
     WorkerId owner;
     std::uint8_t encapsulations;
     std::uint8_t flags;
-    std::uint8_t icmp_code;    // Answer
-    std::uint8_t link_header;  // octets in front of the data that are still the frame's own
-    std::uint8_t hops;         // between workers
-    std::uint8_t reserved[10];
+    std::uint8_t icmp_code;           // Answer
+    std::uint8_t link_header;         // octets in front of the data that are still the frame's own
+    std::uint8_t hops;                // between workers
+    api::TimestampSource stamped_by;  // what received_at is of
+    std::uint8_t reserved[5];
+    // EncapEsp: whose SA seals it. After DecapEsp: which one it came by, until it enters by a tunnel.
+    ProtectionId protection;
 
     bool has(Flag f) const noexcept { return (flags & static_cast<std::uint8_t>(f)) != 0; }
     void set(Flag f) noexcept { flags |= static_cast<std::uint8_t>(f); }

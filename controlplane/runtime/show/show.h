@@ -5,6 +5,9 @@
 #include "controlplane/runtime/router.h"
 #include "controlplane/runtime/show/text.h"
 
+#include <boost/json/object.hpp>
+
+#include <optional>
 #include <string>
 
 // What every `show` prints: text with FRR's columns, or JSON with FRR's keys (docs/commands.md). They read; nothing
@@ -23,6 +26,10 @@ Shown vrf(Router& router, const config::Exec& exec);
 Shown interface(Router& router, const config::Exec& exec);
 Shown interface_brief(Router& router, const config::Exec& exec);
 Shown wireguard(Router& router, const config::Exec& exec);
+Shown crypto_ipsec_sa(Router& router, const config::Exec& exec);
+// What `show interface` says of a tunnel: its ends, why it is down, and how its MTU comes about. Nothing of others.
+std::string tunnel_text(Router& router, const InterfaceTable::Entry& entry);
+std::optional<boost::json::object> tunnel_json(Router& router, const InterfaceTable::Entry& entry);
 Shown dataplane_runtime(Router& router, const config::Exec& exec);
 Shown dataplane_drops(Router& router, const config::Exec& exec);
 Shown dataplane_ports(Router& router, const config::Exec& exec);

@@ -112,7 +112,7 @@ TEST(DecodeUpdate, GivesIpv6RoutesWithOneOrTwoNextHops)  // RFC 2545 3
 TEST(DecodeUpdate, TakesIpv6NextHopsOfIpv4PrefixesWhereThatWasAgreed)  // RFC 8950 3
 {
     const auto reach =
-        hex("80 0e 28 0001 01 20 20010db8000000000000000000000001 fe800000000000000000000000000002 00 18 c00002");
+        hex("80 0e 29 0001 01 20 20010db8000000000000000000000001 fe800000000000000000000000000002 00 18 c00002");
     auto agreed = external();
     agreed.extended_next_hop = true;
     auto d = decode(update_body({}, reach + kOrigin + kAsPath, {}), agreed);

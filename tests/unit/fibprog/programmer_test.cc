@@ -647,8 +647,10 @@ TEST_F(FailoverTest, TheSecondBestPathIsReadyAndShared)
     programmer.set_gateway_down(on(kEth1, "10.1.0.2"), "it has failed");
     EXPECT_EQ(books.where("20.7.0.1"), a_);
     programmer.set_gateway_down(on(kEth1, "10.1.0.2"), nullptr);
+    run();
     EXPECT_EQ(books.where("20.7.0.1"), c_);
     programmer.set_gateway_down(on(kEth0, "10.0.0.2"), nullptr);
+    run();
     EXPECT_EQ(books.where("20.7.0.1"), a_);
     EXPECT_EQ(books.describe(group_of("20.7.0.0/16").word.backup, 1), c_);
     run();
@@ -680,9 +682,9 @@ TEST_F(FailoverTest, AFailedMemberReturnsAtAPace)
     EXPECT_FALSE(group_of("20.0.0.0/8").word.gradual) << "going is not for tomorrow";
     run();
     programmer.set_gateway_down(on(kEth0, "10.0.0.3"), nullptr);
+    run();
     EXPECT_EQ(books.where("20.0.0.1"), a_ + " | " + b_ + " | " + c_);
     EXPECT_TRUE(group_of("20.0.0.0/8").word.gradual);
-    run();
     // BGP takes the path away and brings it back: other groups, with the flows where they were.
     const auto three = group_of("20.0.0.0/8").word.id;
     programmer.set_gateway_down(on(kEth0, "10.0.0.3"), "it has failed");
@@ -744,6 +746,7 @@ TEST_F(FailoverTest, ALostNeighbourIsTheLastResortOfItsRoutes)
     EXPECT_FALSE(books.nexthops.at(group_of("30.0.0.0/8").members.at(0).nexthop).lost);
     EXPECT_EQ(books.where("20.0.0.1"), c_);
     programmer.set_gateway_down(on(kEth0, "10.0.0.2"), nullptr);
+    run();
     EXPECT_EQ(books.where("20.0.0.1"), "adj 1 10.0.0.2 " + kMacB.to_string() + " | " + c_);
 }
 

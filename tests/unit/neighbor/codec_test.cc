@@ -110,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(All, NeighborDefect,
 
 TEST(NeighborCodec, RouterMessagesComeBack)
 {
-    const RouterAdvertisement ra{kTarget, *Ipv6Address::parse("ff02::1"), 64, 0x40, 1800, kOurs};
+    const RouterAdvertisement ra{link_local(kOurs), *Ipv6Address::parse("ff02::1"), 64, 0x40, 1800, kOurs};
     const auto bytes = encode(multicast_mac(ra.destination), kOurs, ra);
     const auto decoded = decode(bytes);
     ASSERT_TRUE(decoded);
@@ -125,7 +125,8 @@ TEST(NeighborCodec, RoutersSpeakFromLinkLocalAddresses)
 {
     RouterAdvertisement ra{*Ipv6Address::parse("2001:db8::1"), *Ipv6Address::parse("ff02::1"), 64, 0, 30, kOurs};
     EXPECT_EQ(decode(encode(kTheirs, kOurs, ra)).error(), DecodeError::BadRouter);
-    ra.source = kTarget;
+    ra.source = link_local(kOurs);
+    EXPECT_TRUE(decode(encode(kTheirs, kOurs, ra)));
     auto bytes = encode(kTheirs, kOurs, ra);
     bytes[21] = 254;
     EXPECT_EQ(decode(bytes).error(), DecodeError::BadHopLimit);

@@ -212,7 +212,8 @@ TEST_F(EngineTest, AnEntryInUseIsAskedAgainBeforeItIsForgotten)
 
     for (const auto t : {91s, 92s, 93s}) EXPECT_TRUE(engine.on_time(kT0 + t).events.empty());
     out = engine.on_time(kT0 + 94s);
-    EXPECT_EQ(out.events.at(0).change, Change::Expired);
+    EXPECT_EQ(out.events.at(0).change, Change::Lost) << "a next hop uses it";
+    EXPECT_EQ(out.events.at(0).since, kT0 + 46s) << "when it last answered";
     ASSERT_EQ(out.frames.size(), 1U) << "asked for by broadcast at once";
     EXPECT_EQ(message(out.frames[0]).to, kBroadcastMac);
     // It stays away, and is asked for again and again.
@@ -346,8 +347,10 @@ struct UnnumberedTest : EngineTest {
     static std::vector<RouterAdvertisement> advertised(const Output& out)
     {
         std::vector<RouterAdvertisement> all;
-        for (const auto& f : out.frames)
-            if (const auto* ra = std::get_if<RouterAdvertisement>(&message(f).body)) all.push_back(*ra);
+        for (const auto& f : out.frames) {
+            const auto m = message(f);
+            if (const auto* ra = std::get_if<RouterAdvertisement>(&m.body)) all.push_back(*ra);
+        }
         return all;
     }
 };

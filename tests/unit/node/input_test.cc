@@ -348,6 +348,7 @@ TEST_F(Input, LinkLocalPacketsStayOnTheirLink)
     EXPECT_EQ(misses[0].address, IpAddress{ip6("fe80::2")});
     r.from_host(packet(Udp6{.from = ip6("fe80::1"), .to = ip6("2001:db8:f::1")}), link);
     EXPECT_TRUE(r.sent.empty()) << "nothing else is routed there";
+    r.pipeline.shut_down();  // one waits for the neighbour
 }
 
 TEST_F(Input, DeliversWhatIsForThisBox)

@@ -189,6 +189,7 @@ rte_mbuf* buffer(Bytes bytes)
 
 Router::Router(std::uint32_t lan_address)
 {
+    context.bfd = &bfd;
     lan_ = {.id = kLanIf,
             .vrf = kDefaultVrf,
             .kind = api::InterfaceKind::Port,
@@ -314,6 +315,7 @@ void Router::command(const api::WorkerCommand& c)
 void Router::advance(Duration d)
 {
     context.now += d;
+    pipeline.speak(context.now, context.now);
     if (context.now >= pipeline.next_deadline()) pipeline.expire();
 }
 

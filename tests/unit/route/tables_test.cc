@@ -339,6 +339,7 @@ TEST_F(TablesTest, ClearRemovesEverySourcesRoutes)
     tables.set(kVrf, prefix("20.0.0.0/8"), fixed({via("10.0.0.2")}));
     drain();
     tables.clear(kVrf);
+    tables.clear(api::link_vrf(kEth0));
     for (const Change& c : drain()) EXPECT_EQ(c.after, kNoSet);
     EXPECT_EQ(tables.prefixes(kVrf, Family::Ipv4), 0U);
     EXPECT_EQ(tables.octets(), 0U);
