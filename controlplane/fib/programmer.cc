@@ -336,7 +336,7 @@ struct Programmer::State {
                 break;
         }
 
-        if (key.type == NexthopType::Gateway) {
+        if (key.type == NexthopType::Gateway && !key.itself) {
             const Gateway at =
                 link ? Gateway{kDefaultVrf, link->first, link->second} : Gateway{key.vrf, kNoInterface, key.address};
             if (const auto session = sessions.find(at); session != sessions.end()) word.session = session->second;
