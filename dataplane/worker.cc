@@ -144,6 +144,7 @@ void Worker::main()
             sleeps_.add(1);
             last = std::min(clock_.now(), deadline);  // woken late: held up since then
         }
+        mind_urgency();
     }
 
     pipeline_.shut_down();
@@ -255,8 +256,17 @@ bool Worker::poll_ports() noexcept
     bool found = false;
     auto heard = context_.now;
     for (auto& q : queues_) {
+        context_.now = clock_.now();  // the time stamp of frames whose device gives none
         const auto n = q.port->rx_burst(q.queue, frames.data(), kBurstMax);
         q.reception.received(n, n < Reception::kFull && !q.port->pending(q.queue), context_.now);
+        std::array<std::int64_t, kBurstMax> times;
+        context_.stamps = {};
+        context_.stamped_by = api::TimestampSource::Tsc;
+        if (n != 0 && q.stamps.take(std::span{frames}.first(n), context_.now, times)) {
+            context_.stamps = std::span{times}.first(n);
+            context_.stamped_by = q.stamps.source();
+            q.reception.stamped(TimePoint{Duration{times[n - 1U]}});
+        }
         heard = std::min(heard, q.reception.heard_until());
         if (n == 0) continue;
         found = true;
@@ -283,6 +293,31 @@ void Worker::speak() noexcept
     if (bfd_.engine().next_deadline() > now) return;
     for (auto* other : all_)
         if (other != this) other->link_.worker_wake.signal();
+}
+
+// With BFD sessions to serve the thread goes before all others, for as long as it lets them live: a real-time thread
+// that is never idle would lose its CPU for 50 ms of each second (sched_rt_runtime_us), so it rests by itself before
+// that, for a moment (docs/adr/0018). A worker that never sleeps has a CPU of its own and needs none of this.
+void Worker::mind_urgency() noexcept
+{
+    const bool urgent = options_.realtime && !options_.busy && bfd_.engine().size() != 0;
+    if (urgent != urgent_) {
+        urgent_ = urgent;
+        realtime_ = io::set_realtime(urgent) && urgent;
+        if (urgent && !realtime_)
+            log::warning("worker", "{} may not use SCHED_FIFO (CAP_SYS_NICE): BFD may flap on a busy machine", name_);
+        rest_check_ = context_.now + kRestPeriod;
+        cpu_used_ = io::thread_cpu_time();
+    }
+    if (!realtime_ || context_.now < rest_check_) return;
+    const auto used = io::thread_cpu_time();
+    if (used - cpu_used_ > kRestPeriod - kRest) {
+        reader_.offline();
+        std::this_thread::sleep_for(kRest);
+        reader_.online();
+    }
+    cpu_used_ = io::thread_cpu_time();
+    rest_check_ = clock_.now() + kRestPeriod;
 }
 
 void Worker::poll_links() noexcept
@@ -353,7 +388,7 @@ void Worker::adopt_ports()
                 transmit_[at] = std::make_unique<TransmitQueue>(*port, static_cast<std::uint16_t>(self), counters_);
             for (std::uint16_t q = 0; q < info.queues; ++q) {
                 if (q % options_.workers != self) continue;
-                queues_.push_back({port, info.id, q});
+                queues_.push_back({port, info.id, q, io::ReceiveStamps{*port}});
                 idle_.add_queue(port->wait_fds(q));
             }
             if (self == 0) links_.push_back({port, info.id, info.link_up});

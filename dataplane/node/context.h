@@ -41,6 +41,9 @@ struct Context {
     std::span<api::TunnelActivity> tunnel_activity{};  // by InterfaceId, shared by all workers
 
     TimePoint now{};  // of the poll round
+    // When the frames of the burst that is being classified came in, by their device; empty: now.
+    std::span<const std::int64_t> stamps{};
+    api::TimestampSource stamped_by = api::TimestampSource::Tsc;
     std::uint32_t next_fragment_id = 0;
     bool told_control = false;  // wake it at the end of the round
     TokenBucket icmp{1000, 100};

@@ -6,7 +6,7 @@
 //     seconds     how long               ttl       minimum of received packets; less than 255: multihop
 //     echo=US     sends echoes           demand=1  passive=1
 //     key=TYPE:ID:SECRET                 as RFC 5880 numbers the types; several: the last one sends
-//     workers     of the dataplane
+//     workers     of the dataplane       realtime=0: its worker is like other threads
 // Prints a line for each change, and figures at the end.
 #include "dataplane/dataplane.h"
 #include "dataplane/io/clock.h"
@@ -79,6 +79,7 @@ int main(int argc, char** argv)
     s.nexthop = kWay;
     s.desired_min_tx = s.required_min_rx = 50'000;
     std::size_t workers = 1;
+    bool realtime = true;
     Duration last = 10s;
     for (int i = 5; i < argc; ++i) {
         const std::string word = argv[i];
@@ -93,12 +94,14 @@ int main(int argc, char** argv)
         if (name == "demand") s.demand = true;
         if (name == "passive") s.passive = true;
         if (name == "workers") workers = number;
+        if (name == "realtime") realtime = number != 0;
         if (name == "key") s.sending_key = s.key_count, s.keys[s.key_count++] = key(value);
     }
     s.multihop = s.minimum_ttl < 255;
     if (s.multihop) s.interface = kNoInterface, s.nexthop = kNoNexthop;
 
     auto made = dataplane::make_dataplane({.workers = workers,
+                                           .realtime = realtime,
                                            .memory = io::MemoryMode::Anonymous,
                                            .memory_octets = std::size_t{48} << 20,
                                            .guardian = guardian->get()});
