@@ -79,7 +79,7 @@ private:
     static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
     static constexpr Duration kHeldUp = 1ms;         // a gap between polls that is longer is a stall
     static constexpr Duration kRestPeriod = 10ms;    // of a real-time worker
-    static constexpr Duration kRest = 700us;
+    static constexpr Duration kRest = 1ms;
     static constexpr Duration kLongestSilence = 20ms;  // of another worker that is waited for before a BFD verdict
 
     void main();

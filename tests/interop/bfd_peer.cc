@@ -128,6 +128,14 @@ int main(int argc, char** argv)
            .gateway = *peer,
            .mac = mac(argv[4])});
     route(fib, 3, IpPrefix::host(*local), {.id = {}, .kind = api::NexthopKind::Local});
+    // What is sent to it comes back: traffic for the worker.
+    api::SetNexthop back{.id = {},
+                         .kind = api::NexthopKind::Adjacency,
+                         .resolved = true,
+                         .interface = kInterface,
+                         .gateway = *peer,
+                         .mac = mac(argv[4])};
+    route(fib, 4, *IpPrefix::parse("198.51.100.0/24"), back);
     fib.push(api::SetDownWord{kSession});
     const auto generation = fib.commit();
     while (fib.acked() < generation) {
@@ -163,5 +171,8 @@ int main(int argc, char** argv)
         a.dropped_authentication, a.own_stalls, ms(Duration{a.longest_own_stall}), ms(Duration{a.largest_transmit_gap}),
         ms(Duration{a.largest_receive_gap}),
         api::to_string(static_cast<api::TimestampSource>(a.timestamp_source.load())));
+    for (const auto& w : plane.runtime())
+        fmt::print("worker packets {} busy-polls {} longest-poll-gap-ms {:.3f}\n", w.packets, w.busy_polls,
+                   ms(w.longest_poll_gap));
     return 0;
 }
