@@ -103,6 +103,7 @@ bool BfdSessions::want(const std::map<BfdSessionKey, BfdWanted>& wanted)
             fresh.view.word.id = id;
             fresh.view.word.discriminator = discriminator();
             fresh.view.last.id = id;
+            fresh.view.last.remote_state = api::BfdState::Down;
             fresh.view.last.state = session.word.admin_down ? api::BfdState::AdminDown : api::BfdState::Down;
             fresh.view.name = session.name;
             by_id_[id] = key;
