@@ -68,6 +68,7 @@ private:
     bool poll_host() noexcept;
     bool poll_workers() noexcept;
     bool poll_ports() noexcept;
+    bool lend() noexcept;
     void poll_links() noexcept;
     void adopt_ports();
     TimePoint next_deadline() const noexcept;
@@ -88,6 +89,7 @@ private:
     wg::PeerTable peers_;
     esp::SaTable sas_;
     node::HoldTable holds_;
+    node::LoanBox loans_;  // of other workers
     node::Context context_;
     Pipeline pipeline_;
     io::TscClock clock_;
@@ -117,6 +119,7 @@ private:
     node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
     std::atomic<std::int64_t> longest_gap_{0};
     std::size_t round_packets_ = 0;
+    unsigned pressure_ = 0;  // rounds in a row that were full
     std::thread thread_;
 };
 
