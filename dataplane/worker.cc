@@ -22,6 +22,7 @@ constexpr unsigned kInbox = 1024;
 constexpr unsigned kControlInbox = 256;
 constexpr std::size_t kCommandsARound = 64;
 constexpr std::size_t kInjectsARound = 32;
+constexpr unsigned kFullRounds = 8;
 
 // A producer that was preempted holds up nobody.
 rte_ring* make_inbox(const std::string& name, unsigned size)
@@ -41,6 +42,7 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
       peers_(aead_, activity),
       sas_(aead_, options.protection_activity),
       holds_(options.max_held),
+      loans_(options.workers),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
@@ -77,6 +79,10 @@ void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
 {
     host_link_ = &host_link;
     all_.assign(all.begin(), all.end());
+    std::vector<node::LoanDesk::Lender> lenders;
+    for (Worker* const other : all_)
+        if (other != this) lenders.push_back({&other->loans_, &other->link_.worker_wake});
+    context_.loans.open(options_.id, aead_, std::move(lenders));
     thread_ = std::thread{[this] { main(); }};
 }
 
@@ -171,6 +177,7 @@ bool Worker::round() noexcept
     found |= poll_workers();
     found |= poll_host();
     found |= poll_ports();
+    found |= lend();
     pipeline_.settle();
     speak();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
@@ -186,6 +193,16 @@ bool Worker::round() noexcept
     }
     if (std::exchange(context_.told_control, false)) link_.control_wake.signal();
     return found;
+}
+
+// Others' ciphers, and the bursts of ours that come back. A worker lends when its rounds have been full for a while.
+bool Worker::lend() noexcept
+{
+    if (options_.workers == 1) return false;
+    pressure_ = round_packets_ >= kBurstMax / 2 ? pressure_ + 1 : 0;
+    context_.loans.press(pressure_ >= kFullRounds);
+    const bool any = loans_.work(aead_, [this](WorkerId owner) { all_[index(owner)]->link_.worker_wake.signal(); });
+    return pipeline_.settle_loans(round_packets_ == 0) || any;
 }
 
 // Keys are wiped in the ring itself: no copy of them is made on the way.
@@ -443,6 +460,7 @@ bool Worker::work_waiting() noexcept
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
     if (host_link_->pending(options_.id) || io::has_packets(inbox_) || io::has_packets(control_inbox_)) return true;
+    if (!loans_.empty() || !context_.loans.empty()) return true;
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 

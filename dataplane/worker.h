@@ -92,6 +92,7 @@ private:
     void speak() noexcept;
     void mind_urgency() noexcept;
     bool poll_ports() noexcept;
+    bool lend() noexcept;
     void poll_links() noexcept;
     void look_at_link(Link& link) noexcept;
     void adopt_ports();
@@ -113,6 +114,7 @@ private:
     wg::PeerTable peers_;
     esp::SaTable sas_;
     node::HoldTable holds_;
+    node::LoanBox loans_;  // of other workers
     node::Context context_;
     node::BfdSpeaker bfd_;
     Pipeline pipeline_;
@@ -149,6 +151,7 @@ private:
     node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
     std::atomic<std::int64_t> longest_gap_{0};
     std::size_t round_packets_ = 0;
+    unsigned pressure_ = 0;  // rounds in a row that were full
     std::thread thread_;
 };
 

@@ -135,6 +135,7 @@ public:
     void begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noexcept;
     void begin_open(std::span<OpenJob> jobs, Work& work) noexcept;
     void end_open(TimePoint now, Work& work) noexcept;
+    crypto::AeadContext& aead() noexcept { return aead_; }
     void keep() noexcept { ++kept_; }
     void unkeep() noexcept
     {

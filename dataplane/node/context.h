@@ -9,6 +9,7 @@
 #include "dataplane/node/flow_hash.h"
 #include "dataplane/node/gre_sequence.h"
 #include "dataplane/node/hold.h"
+#include "dataplane/node/loans.h"
 #include "dataplane/node/owner_hints.h"
 #include "dataplane/node/packet_list.h"
 #include "dataplane/node/reassembly.h"
@@ -55,12 +56,11 @@ struct Context {
     GreSequences gre{};
     Reassembly reassembly{{}, hash_seed};
 
+    LoanDesk loans{};
     std::array<PacketList, kStageCount> queues{};
     // Of the burst at hand; here, so that they are initialised only once.
     std::array<wg::SealJob, kBurstMax> seals;
     std::array<wg::OpenJob, kBurstMax> opens;
-    std::array<esp::SealJob, kBurstMax> esp_seals;
-    std::array<esp::OpenJob, kBurstMax> esp_opens;
 
     // Queues a packet that a stage made, for the stage that its metadata names.
     void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }
