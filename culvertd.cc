@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "config/parse.h"
+#include "config/validate.h"
 #include "controlplane/runtime/api_server.h"
 #include "controlplane/runtime/command.h"
 #include "controlplane/runtime/router.h"
@@ -223,6 +224,7 @@ int main(int argc, char** argv)
         print(problems);
         return 1;
     }
+    print(config::warnings(parsed->model, {.file = arguments->file, .sources = &parsed->sources}));
     if (arguments->check) return 0;
 
     // Keys are in this memory: no core dump, and no other process of the user reads along.

@@ -87,6 +87,12 @@ std::string to_string(const Object& object)
         case Object::Kind::Interface: return "interface " + object.name;
         case Object::Kind::Peer: return fmt::format("interface {} peer {}", object.name, object.member);
         case Object::Kind::Bgp: return "router bgp" + in_vrf;
+        case Object::Kind::Failover: return "failover";
+        case Object::Kind::KeyChain: return "key chain " + object.name;
+        case Object::Kind::ManualSa: return "crypto ipsec manual-sa " + object.name;
+        case Object::Kind::IpsecProfile: return "crypto ipsec profile " + object.name;
+        case Object::Kind::BfdProfile: return "bfd profile " + object.name;
+        case Object::Kind::BfdPeer: return fmt::format("bfd peer {}{}", object.name, object.member);
         case Object::Kind::Neighbor: return fmt::format("router bgp{} neighbor {}", in_vrf, object.member);
     }
     return "";

@@ -30,6 +30,12 @@ struct Object {
         Peer,       // name = the interface, member = the peer's name
         Bgp,        // vrf; the instance itself and its address families
         Neighbor,   // vrf, member = the neighbor's address
+        Failover,
+        KeyChain,      // name
+        ManualSa,      // name
+        IpsecProfile,  // name
+        BfdProfile,    // name
+        BfdPeer,       // vrf, name = the peer's address, member = the rest of its line
     };
     Kind kind = Kind::Global;
     std::string vrf;

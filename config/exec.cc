@@ -12,6 +12,8 @@ namespace {
 
 #define IN_VRF " [<vrf|view> VRF$vrf]"
 #define BGP "show <bgp|ip bgp>" IN_VRF " [<ipv4|ipv6> [unicast]]"
+#define BFD_PEER \
+    " peer ADDRESS$address [<multihop|local-address ADDRESS$local|interface IFNAME$interface|vrf VRF$vrf>]..."
 #define ANY_ADDRESS "<PREFIX$prefix|ADDRESS$address>"
 
 using C = ExecCommand;
@@ -77,16 +79,25 @@ constexpr ExecStatement kCommands[] = {
     {BGP " " ANY_ADDRESS " [<bestpath|multipath>] [json]", C::ShowBgpPrefix, "All paths to a prefix."},
     {BGP " PREFIX$prefix longer-prefixes [json]", C::ShowBgp, "The table below a prefix."},
     {BGP " summary [<established|failed>] [json]", C::ShowBgpSummary, "The neighbors, one a line."},
-    {BGP " neighbors [ADDRESS$neighbor] [json]", C::ShowBgpNeighbors, "All about a neighbor, or all of them."},
-    {BGP " neighbors ADDRESS$neighbor advertised-routes [json]", C::ShowBgpAdvertisedRoutes,
-     "What the neighbor is told."},
-    {BGP " neighbors ADDRESS$neighbor received-routes [json]", C::ShowBgpReceivedRoutes,
+    {BGP " neighbors [PEER$neighbor] [json]", C::ShowBgpNeighbors, "All about a neighbor, or all of them."},
+    {BGP " neighbors PEER$neighbor advertised-routes [json]", C::ShowBgpAdvertisedRoutes, "What the neighbor is told."},
+    {BGP " neighbors PEER$neighbor received-routes [json]", C::ShowBgpReceivedRoutes,
      "What the neighbor told, before policy; needs soft-reconfiguration inbound."},
-    {BGP " neighbors ADDRESS$neighbor routes [json]", C::ShowBgpNeighborRoutes, "What was taken from the neighbor."},
+    {BGP " neighbors PEER$neighbor routes [json]", C::ShowBgpNeighborRoutes, "What was taken from the neighbor."},
     {"show <bgp|ip bgp>" IN_VRF " nexthop [json]", C::ShowBgpNexthop, "BGP's next hops."},
     {"clear <bgp|ip bgp>" IN_VRF
-     " [<ipv4|ipv6> [unicast]] <*|ADDRESS$neighbor|(1-4294967295)$asn> [<soft [<in|out>]|in|out>]",
+     " [<ipv4|ipv6> [unicast]] <*|PEER$neighbor|(1-4294967295)$asn> [<soft [<in|out>]|in|out>]",
      C::ClearBgp, "Starts sessions anew; `soft`, `in`, `out`: only exchanges the routes again."},
+    {"show bfd [vrf VRF$vrf] peers [<brief|counters>] [json]", C::ShowBfdPeers,
+     "BFD sessions, with what was negotiated and measured."},
+    {"show bfd [vrf VRF$vrf]" BFD_PEER " [counters] [json]", C::ShowBfdPeer, "One BFD session."},
+    {"clear bfd [vrf VRF$vrf] peers counters", C::ClearBfdCounters, "Counts and measures all sessions from zero."},
+    {"clear bfd [vrf VRF$vrf]" BFD_PEER " counters", C::ClearBfdCounters, "The same of one session."},
+    {"show failover [json]", C::ShowFailover,
+     "What failed when, how fast it was seen and traffic moved, and what is held up now."},
+    {"show crypto ipsec sa [IFNAME$interface] [json]", C::ShowCryptoIpsecSa,
+     "Security associations, their counters and lifetimes."},
+    {"clear crypto sa [IFNAME$interface]", C::ClearCryptoSa, "Makes the security associations anew."},
     {"clear counters [IFNAME$interface]", C::ClearCounters, "Starts counting from zero."},
     {"clear wireguard IFNAME$interface [peer WORD$peer]", C::ClearWireguard,
      "Forgets the sessions: the next packet makes a new one."},
@@ -144,7 +155,10 @@ Result<Exec, Diagnostic> parse_exec(std::string_view line)
     out.vrf = vrf_of(args);
     out.json = args.has("json");
     out.detail = args.has("detail");
-    out.neighbor = args.address("neighbor");
+    if (args.given("neighbor")) {
+        const auto address = args.address("neighbor");
+        out.neighbor = address ? PeerName{*address} : PeerName::of_interface(args.text("neighbor"));
+    }
     out.asn = u32(args, "asn");
     out.prefix = args.prefix("prefix");
     out.address = args.address("address");
@@ -163,6 +177,11 @@ Result<Exec, Diagnostic> parse_exec(std::string_view line)
     out.failed = args.has("failed");
     out.bestpath = args.has("bestpath");
     out.multipath = args.has("multipath");
+    out.brief = args.has("brief");
+    out.counters = args.has("counters");
+    out.multihop = args.has("multihop");
+    out.local = args.address("local");
+    out.all_vrfs = !args.given("vrf");
     out.no_header = args.has("no-header");
     out.check = args.has("check");
     out.number = u32(args, "number");

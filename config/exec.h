@@ -3,6 +3,7 @@
 #include "base/ip.h"
 #include "base/result.h"
 #include "config/diagnostic.h"
+#include "config/model.h"
 
 #include <cstdint>
 #include <optional>
@@ -64,6 +65,15 @@ enum class ExecCommand : std::uint8_t {
     ShowBgpNexthop,
     ClearBgp,  // vrf, family, neighbor (none: all), asn, soft, direction
 
+    // BFD. A peer is named by address, vrf, and what else of its line is given: multihop, local, interface.
+    ShowBfdPeers,      // vrf (none: all); brief, counters
+    ShowBfdPeer,       // vrf, address, multihop, local, interface; counters
+    ClearBfdCounters,  // vrf, address (none: all), multihop, local, interface
+
+    ShowFailover,       // the record of failures, and what is held up now
+    ShowCryptoIpsecSa,  // interface (none: all)
+    ClearCryptoSa,      // interface (none: all): counters and lifetimes begin anew
+
     ClearCounters,   // interface
     ClearWireguard,  // interface, peer: forget the sessions
 };
@@ -78,7 +88,7 @@ struct Exec {
     std::string vrf;  // empty: default; "all"
     bool json = false;
     bool detail = false;
-    std::optional<IpAddress> neighbor;
+    std::optional<PeerName> neighbor;
     std::optional<std::uint32_t> asn;
     std::optional<IpPrefix> prefix;
     std::optional<IpAddress> address;
@@ -92,6 +102,11 @@ struct Exec {
     bool failed = false;
     bool bestpath = false;
     bool multipath = false;
+    bool brief = false;
+    bool counters = false;
+    bool multihop = false;
+    std::optional<IpAddress> local;  // `local-address`
+    bool all_vrfs = false;           // no vrf was named
     bool no_header = false;
     bool check = false;
     std::optional<std::uint32_t> number;

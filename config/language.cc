@@ -86,7 +86,8 @@ void tidy(Model& model, const Position& position)
         std::erase_if(neighbor.families, [](const auto& f) { return f.second == BgpNeighborFamily{}; });
     std::erase_if(bgp.neighbors, [](const auto& n) {
         BgpNeighbor none;
-        none.address = n.first;
+        none.address = n.first.address;
+        none.interface = n.first.interface;
         return n.second == none;
     });
 }
@@ -299,7 +300,14 @@ Result<AppliedLine, Diagnostic> apply_line(Model& model, Position& position, std
         // `exit` is about the block, wherever on the line it stands.
         if (i + 1 < order.size() && node == Node::Top && tried.found && tried.found->statement->form == Form::Leave)
             continue;
-        if (tried.ambiguous) return Error{ambiguous(line.substr(words[0].offset), tried)};
+        if (tried.ambiguous) {
+            // Abbreviations here, and a word as it stands in a block around: `key 2` below `key 1`.
+            const auto is_exact = [&](Node outer) { return (exact_words(outer, words.first(1), no) & 1) != 0; };
+            if (!is_exact(node) &&
+                std::any_of(order.begin() + static_cast<std::ptrdiff_t>(i) + 1, order.end(), is_exact))
+                continue;
+            return Error{ambiguous(line.substr(words[0].offset), tried)};
+        }
         if (!tried.found) {
             // What this block knows more words of; equally far, the inner block's word counts.
             if (tried.progress.words > furthest.words || furthest.expected.empty()) {

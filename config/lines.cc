@@ -1,3 +1,4 @@
+#include "config/bfd_statements.h"
 #include "config/render.h"
 #include "config/statements.h"
 
@@ -8,16 +9,24 @@
 namespace culvert::config {
 namespace {
 
-bool is_per_neighbor(const Statement& statement) { return statement.syntax.starts_with("neighbor ADDRESS$peer"); }
+bool is_per_neighbor(const Statement& statement) { return statement.syntax.starts_with("neighbor PEER$peer"); }
 
 Object object_of(Node node, const View& view)
 {
     using Kind = Object::Kind;
-    if (view.neighbor) return {Kind::Neighbor, view.bgp->vrf, {}, view.neighbor->address.to_string()};
+    if (view.neighbor) return {Kind::Neighbor, view.bgp->vrf, {}, view.neighbor->name().to_string()};
     if (view.bgp) return {Kind::Bgp, view.bgp->vrf, {}, {}};
     if (view.peer) return {Kind::Peer, {}, view.interface->name, view.peer->name};
     if (view.interface) return {Kind::Interface, {}, view.interface->name, {}};
     if (view.vrf) return {Kind::Vrf, view.vrf->name, {}, {}};
+    if (view.key_chain) return {Kind::KeyChain, {}, view.key_chain->name, {}};
+    if (view.manual_sa) return {Kind::ManualSa, {}, view.manual_sa->name, {}};
+    if (view.ipsec_profile) return {Kind::IpsecProfile, {}, view.ipsec_profile->name, {}};
+    if (view.bfd_profile) return {Kind::BfdProfile, {}, view.bfd_profile->name, {}};
+    if (view.bfd_peer)
+        return {Kind::BfdPeer, view.bfd_peer->key.vrf, view.bfd_peer->key.peer.to_string(),
+                bfd_peer_options(view.bfd_peer->key)};
+    if (node == Node::Failover) return {Kind::Failover, {}, {}, {}};
     if (node == Node::Dataplane) return {Kind::Dataplane, {}, {}, {}};
     return {Kind::Global, {}, {}, {}};
 }
@@ -31,7 +40,7 @@ std::string RenderedLine::masked() const
 
 void Lines::statement(const Statement& self, const View& view, std::vector<std::string> values, bool no)
 {
-    if (is_per_neighbor(self)) values.insert(values.begin(), view.neighbor->address.to_string());
+    if (is_per_neighbor(self)) values.insert(values.begin(), view.neighbor->name().to_string());
     auto line = fill(self.syntax, values);
     text(self, view, no ? "no " + line : std::move(line));
 }
@@ -68,7 +77,9 @@ void Lines::block(const Statement& self, std::string header, Node child, const V
                   bool keep_empty)
 {
     const auto begin = lines_.size();
-    if (!lines_.empty() && lines_.back().text != "!" && self.node != Node::Interface) layout("!", view);
+    const bool first_in_block = self.node == Node::Bfd && !lines_.empty() && lines_.back().depth < depth_;
+    const bool apart = self.node != Node::Interface && self.node != Node::KeyChain;
+    if (apart && !lines_.empty() && lines_.back().text != "!" && !first_in_block) layout("!", view);
     // That a family's block is there at all says nothing beside its statements.
     const auto* statement = child == Node::BgpFamily ? nullptr : &self;
     lines_.push_back({object_of(child, view), statement, {}, depth_, std::move(header)});

@@ -10,8 +10,11 @@
 namespace culvert::config {
 namespace {
 
-constexpr std::array kBlocks{Node::Top,           Node::Dataplane, Node::Vrf,       Node::Interface,
-                             Node::WireguardPeer, Node::RouterBgp, Node::BgpFamily, Node::LineVty};
+constexpr std::array kBlocks{
+    Node::Top,          Node::Dataplane,  Node::Failover,  Node::KeyChain,      Node::KeyChainKey, Node::ManualSa,
+    Node::IpsecProfile, Node::Vrf,        Node::Interface, Node::WireguardPeer, Node::RouterBgp,   Node::BgpFamily,
+    Node::Bfd,          Node::BfdProfile, Node::BfdPeer,   Node::LineVty,
+};
 
 // A pipe would end the table's cell.
 std::string cell(std::string_view text)

@@ -19,6 +19,8 @@
 namespace culvert::config {
 
 using Seconds = std::chrono::seconds;
+using Milliseconds = std::chrono::milliseconds;
+using Microseconds = std::chrono::microseconds;
 using Key32 = std::array<std::uint8_t, 32>;
 
 // A secret as the configuration names it: a file, or a value that is written back but shown masked. Never logged.
@@ -34,6 +36,92 @@ struct Log {
     std::string file;  // empty: standard error
     LogLevel level = LogLevel::Info;
     friend bool operator==(const Log&, const Log&) = default;
+};
+
+// `ip load-sharing fields ...`: what of a packet's header decides which member of a group its flow takes.
+struct LoadSharing {
+    bool source = true, destination = true, protocol = true, ports = true;
+    bool flow_label = false;  // IPv6 only
+    friend bool operator==(const LoadSharing&, const LoadSharing&) = default;
+};
+
+// `failover`: how traffic returns after a path that failed has come back. That it leaves is nobody's choice.
+struct Failover {
+    Milliseconds hold_up{2000};            // a path has to stay good this long before it is used again
+    std::uint32_t buckets_a_second = 128;  // of each group, that move back to a member that returned; 0: all at once
+    friend bool operator==(const Failover&, const Failover&) = default;
+};
+
+// `key chain NAME`: keys by their id, which is what travels (RFC 5880 4.2: one octet).
+struct KeyChainKey {
+    std::optional<Secret> secret;  // required: `key-string` or `key-file`
+    bool accept_only = false;      // taken on the way in, never sent under: a key that comes or goes
+    friend bool operator==(const KeyChainKey&, const KeyChainKey&) = default;
+};
+struct KeyChain {
+    std::string name;
+    std::map<std::uint8_t, KeyChainKey> keys;
+    friend bool operator==(const KeyChain&, const KeyChain&) = default;
+};
+
+enum class BfdAuthenticationType : std::uint8_t {
+    SimplePassword = 1,  // the values on the wire, RFC 5880 4.1
+    KeyedMd5,
+    MeticulousKeyedMd5,
+    KeyedSha1,
+    MeticulousKeyedSha1,
+};
+struct BfdAuthentication {
+    BfdAuthenticationType type{};
+    std::string key_chain;  // every key is taken; the one with the lowest id that isn't `accept-only` is sent under
+    friend bool operator==(const BfdAuthentication&, const BfdAuthentication&) = default;
+};
+
+// What a peer, a profile, or an interface says of sessions. What is not set comes from the peer's profile, then from
+// the interface's `bfd interval`, then from these defaults.
+struct BfdSettings {
+    static constexpr std::uint8_t kMultiplier = 3;
+    static constexpr Microseconds kInterval{300000};     // receive and transmit
+    static constexpr Microseconds kEchoInterval{50000};  // receive and transmit
+    static constexpr std::uint8_t kMultihopMinimumTtl = 254;
+
+    std::optional<std::uint8_t> multiplier;
+    std::optional<Microseconds> receive_interval, transmit_interval;
+    std::optional<Microseconds> echo_receive_interval;  // 0: disabled, we reflect nothing
+    std::optional<Microseconds> echo_transmit_interval;
+    std::optional<std::uint8_t> minimum_ttl;                                    // multihop
+    bool echo_mode = false, passive = false, shutdown = false, demand = false;  // on when the profile says so, too
+    std::optional<BfdAuthentication> authentication;
+    friend bool operator==(const BfdSettings&, const BfdSettings&) = default;
+};
+struct BfdProfile {
+    std::string name;
+    BfdSettings settings;
+    friend bool operator==(const BfdProfile&, const BfdProfile&) = default;
+};
+// What a `peer` line of the `bfd` block says: two lines that differ are two sessions.
+struct BfdPeerKey {
+    std::string vrf;  // empty: default
+    IpAddress peer{};
+    std::optional<IpAddress> local;
+    std::string interface;  // empty: the one that the way to the peer leads over
+    bool multihop = false;
+    friend bool operator==(const BfdPeerKey&, const BfdPeerKey&) = default;
+    friend auto operator<=>(const BfdPeerKey&, const BfdPeerKey&) = default;
+};
+struct BfdPeer {
+    BfdPeerKey key;
+    std::string profile;  // empty: none
+    BfdSettings settings;
+    friend bool operator==(const BfdPeer&, const BfdPeer&) = default;
+};
+
+// `bfd interval TX min_rx RX multiplier N` and `bfd echo` of an interface: what sessions over it use that have no
+// timers of their own. With an interval the only other address of a /30, /31 or /127 of the interface gets a session.
+struct InterfaceBfd {
+    Microseconds transmit{}, receive{};
+    std::uint8_t multiplier = BfdSettings::kMultiplier;
+    friend bool operator==(const InterfaceBfd&, const InterfaceBfd&) = default;
 };
 
 struct Dataplane {
@@ -88,6 +176,84 @@ struct Wireguard {
     friend bool operator==(const Wireguard&, const Wireguard&) = default;
 };
 
+// A tunnel that is GRE or a VTI.
+struct TunnelKeepalive {
+    Seconds period{10};
+    std::uint8_t retries = 3;
+    friend bool operator==(const TunnelKeepalive&, const TunnelKeepalive&) = default;
+};
+struct Tunnel {
+    enum class Mode : std::uint8_t { GreIpv4, GreIpv6, GreMultipoint, IpsecIpv4, IpsecIpv6 };
+    Mode mode{};
+    std::string source_interface;              // `tunnel source IFNAME`
+    std::optional<IpAddress> source_address;   // `tunnel source A.B.C.D`; one of the two is required
+    std::optional<IpAddress> destination;      // required unless multipoint
+    std::string outer_vrf;                     // `tunnel vrf NAME`; empty: default
+    std::optional<std::uint32_t> key;          // GRE
+    bool checksum = false;                     // GRE
+    bool sequence = false;                     // GRE: `tunnel sequence-datagrams`
+    std::uint8_t ttl = 255;                    // of the outer packet; 0: `inherit`, the inner one's
+    std::optional<std::uint8_t> tos;           // of the outer packet; unset: the inner one's
+    bool path_mtu_discovery = true;            // the inner's DF goes to the outer packet, and errors are learned from
+    std::optional<Seconds> path_mtu_age{600};  // until a learned path MTU is forgotten; nullopt: never
+    std::optional<TunnelKeepalive> keepalive;  // GRE, point to point
+    std::string ipsec_profile;                 // `tunnel protection ipsec profile NAME`; empty: in clear
+    std::map<IpAddress, IpAddress> nhrp_map;   // multipoint: `ip nhrp map NEXTHOP ENDPOINT`
+
+    bool is_gre() const { return mode == Mode::GreIpv4 || mode == Mode::GreIpv6 || mode == Mode::GreMultipoint; }
+    bool is_multipoint() const { return mode == Mode::GreMultipoint; }
+    friend bool operator==(const Tunnel&, const Tunnel&) = default;
+};
+
+enum class EspCipher : std::uint8_t { AesGcm128, AesGcm256, Chacha20Poly1305, AesCbc128, AesCbc256 };
+enum class EspIntegrity : std::uint8_t { None, HmacSha256, HmacSha384, HmacSha512 };  // None: the cipher is an AEAD
+enum class EspMode : std::uint8_t { Tunnel, Transport };
+
+// `crypto ipsec manual-sa NAME`: two SAs, in and out, whose keys nobody negotiated. For tests and measurements.
+struct ManualSa {
+    struct Direction {
+        std::uint32_t spi = 0;  // required: 256 or more
+        // Required: hexadecimal digits, key_octets() octets: the cipher's key, its salt (RFC 4106, 7634: 4 octets),
+        // then the integrity key.
+        std::optional<Secret> key;
+        friend bool operator==(const Direction&, const Direction&) = default;
+    };
+    struct Udp {
+        std::uint16_t local = 4500, remote = 4500;
+        Seconds keepalive{20};  // RFC 3948 2.3; 0: none
+        friend bool operator==(const Udp&, const Udp&) = default;
+    };
+    enum class DfBit : std::uint8_t { Copy, Set, Clear };
+
+    std::string name;
+    EspCipher cipher = EspCipher::AesGcm256;
+    EspIntegrity integrity = EspIntegrity::None;
+    EspMode mode = EspMode::Tunnel;
+    Direction inbound, outbound;
+    // The ends of the ESP packets; unset: the tunnel's source and destination.
+    std::optional<IpAddress> local_address, remote_address;
+    bool esn = false;
+    std::uint32_t replay_window = 1024;  // packets; 0: `disable`
+    std::optional<Udp> udp;              // RFC 3948
+    std::optional<Seconds> lifetime;     // hard; the soft one is told at 9 tenths of each
+    std::optional<std::uint64_t> lifetime_kilobytes;
+    std::optional<std::uint64_t> lifetime_packets;
+    DfBit df_bit = DfBit::Copy;
+    std::optional<std::uint8_t> dscp;  // of the outer packet; unset: the inner one's (tunnel mode)
+    bool ecn = true;                   // RFC 6040 normal mode; false: compatibility mode, outer Not-ECT
+    bool fragment_after_encryption = false;
+
+    std::size_t key_octets() const;  // of each direction's key material
+    friend bool operator==(const ManualSa&, const ManualSa&) = default;
+};
+
+// `crypto ipsec profile NAME`: where a protected tunnel's SAs come from.
+struct IpsecProfile {
+    std::string name;
+    std::string manual_sa;  // `set manual-sa NAME`
+    friend bool operator==(const IpsecProfile&, const IpsecProfile&) = default;
+};
+
 struct AdjustMss {
     std::optional<std::uint16_t> value;  // nullopt: auto, from the path's MTU
     friend bool operator==(const AdjustMss&, const AdjustMss&) = default;
@@ -111,10 +277,21 @@ struct Interface {
     std::optional<std::uint16_t> mtu;
     std::optional<std::uint16_t> ip_mtu;
     std::optional<AdjustMss> adjust_mss;
+    std::optional<InterfaceBfd> bfd;  // `bfd interval`
+    bool bfd_echo = false;            // `bfd echo`: sessions over it send echo packets
     // What it is. monostate: an `interface X` without `port`, `tunnel mode` or a loopback's name: an error in
     // validate().
-    std::variant<std::monostate, Port, Loopback, Subinterface, Wireguard> kind;
+    std::variant<std::monostate, Port, Loopback, Subinterface, Wireguard, Tunnel> kind;
     friend bool operator==(const Interface&, const Interface&) = default;
+};
+
+// `ip route P G bfd [multi-hop] [source A] [profile NAME]`
+struct StaticRouteBfd {
+    bool multihop = false;
+    std::optional<IpAddress> source;
+    std::string profile;  // empty: none
+    friend bool operator==(const StaticRouteBfd&, const StaticRouteBfd&) = default;
+    friend auto operator<=>(const StaticRouteBfd&, const StaticRouteBfd&) = default;
 };
 
 struct StaticRoute {
@@ -125,7 +302,9 @@ struct StaticRoute {
     Drop drop = Drop::No;
     std::uint8_t distance = 1;
     std::uint32_t tag = 0;
-    std::string nexthop_vrf;  // `nexthop-vrf NAME`; empty: the route's own
+    std::string nexthop_vrf;            // `nexthop-vrf NAME`; empty: the route's own
+    bool protected_only = false;        // `protected`: leaves only through encrypted next hops
+    std::optional<StaticRouteBfd> bfd;  // the route is there while the gateway's session isn't down
     friend bool operator==(const StaticRoute&, const StaticRoute&) = default;
     friend auto operator<=>(const StaticRoute&, const StaticRoute&) = default;
 };
@@ -156,8 +335,44 @@ struct RemoteAs {
     friend bool operator==(const RemoteAs&, const RemoteAs&) = default;
 };
 
+// `neighbor X bfd ...`
+struct BgpBfd {
+    struct Timers {  // `neighbor X bfd MULTIPLIER RX TX`
+        std::uint8_t multiplier = BfdSettings::kMultiplier;
+        Milliseconds receive{300}, transmit{300};
+        friend bool operator==(const Timers&, const Timers&) = default;
+    };
+    std::optional<Timers> timers;
+    std::string profile;  // empty: none
+    bool check_control_plane_failure = false;
+    bool strict = false;
+    Seconds strict_hold{30};  // an Established session waits this long for BFD that has never been up
+    friend bool operator==(const BgpBfd&, const BgpBfd&) = default;
+};
+
+// What a neighbour is called: by its address, or, an unnumbered one, by the interface that it is behind.
+struct PeerName {
+    IpAddress address{};    // unspecified: unnumbered
+    std::string interface;  // of an unnumbered one
+
+    PeerName() = default;
+    PeerName(const IpAddress& a) : address(a) {}
+    static PeerName of_interface(std::string name)
+    {
+        PeerName out;
+        out.interface = std::move(name);
+        return out;
+    }
+    bool unnumbered() const noexcept { return !interface.empty(); }
+    std::string to_string() const { return unnumbered() ? interface : address.to_string(); }
+    friend bool operator==(const PeerName&, const PeerName&) = default;
+    friend auto operator<=>(const PeerName&, const PeerName&) = default;
+};
+
 struct BgpNeighbor {
-    IpAddress address{};
+    IpAddress address{};    // unspecified: unnumbered, router advertisements on `interface` tell
+    std::string interface;  // unnumbered, or `neighbor ADDRESS interface IFNAME` of a link-local address
+    bool v6only = false;    // unnumbered, as it was written; no other way is tried anyway
     RemoteAs remote_as;
     std::string description;
     bool shutdown = false;
@@ -174,7 +389,11 @@ struct BgpNeighbor {
     std::optional<Seconds> advertisement_interval;
     std::uint16_t port = 179;
     bool dont_capability_negotiate = false;
+    std::optional<BgpBfd> bfd;
     std::map<Family, BgpNeighborFamily> families;
+
+    bool unnumbered() const noexcept { return address.is_unspecified() && !interface.empty(); }
+    PeerName name() const { return unnumbered() ? PeerName::of_interface(interface) : PeerName{address}; }
     friend bool operator==(const BgpNeighbor&, const BgpNeighbor&) = default;
 };
 
@@ -208,14 +427,15 @@ struct Bgp {
     bool fast_external_failover = true;
     std::uint32_t default_local_preference = 100;
     std::optional<std::uint32_t> cluster_id;
-    std::map<IpAddress, BgpNeighbor> neighbors;
+    std::map<PeerName, BgpNeighbor> neighbors;
     std::map<Family, BgpFamily> families;
     friend bool operator==(const Bgp&, const Bgp&) = default;
 };
 
 struct Vrf {
     std::string name;
-    std::string netns;  // a named namespace for the host link instead of an anonymous one
+    std::string netns;            // a named namespace for the host link instead of an anonymous one
+    bool protected_only = false;  // `protected`: as if each route of it said so, but the connected ones
     std::vector<StaticRoute> routes;
     friend bool operator==(const Vrf&, const Vrf&) = default;
 };
@@ -224,6 +444,13 @@ struct Model {
     std::string hostname;
     Log log;
     Dataplane dataplane;
+    LoadSharing load_sharing4, load_sharing6;
+    Failover failover;
+    std::map<std::string, KeyChain> key_chains;          // by name
+    std::map<std::string, ManualSa> manual_sas;          // by name
+    std::map<std::string, IpsecProfile> ipsec_profiles;  // by name
+    std::map<std::string, BfdProfile> bfd_profiles;      // by name
+    std::map<BfdPeerKey, BfdPeer> bfd_peers;
     std::map<std::string, Vrf> vrfs;              // "" is the default VRF and always there after parse()
     std::map<std::string, Interface> interfaces;  // by name
     std::map<std::string, Bgp> bgp;               // by VRF name

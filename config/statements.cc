@@ -1,169 +1,16 @@
 #include "config/statements.h"
 
-#include "base/check.h"
+#include "config/behaviour.h"
+#include "config/bfd_statements.h"
+#include "config/tunnel_statements.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <type_traits>
 
 namespace culvert::config {
 namespace {
-
-std::string vrf_or_default(std::string name) { return name == "default" ? std::string{} : name; }
-
-template <auto Member>
-struct MemberTraits;
-template <class C, class T, T C::*Member>
-struct MemberTraits<Member> {
-    using Class = C;
-    using Type = T;
-};
-
-template <class T>
-struct OptionalOf {
-    using Type = T;
-    static constexpr bool optional = false;
-};
-template <class T>
-struct OptionalOf<std::optional<T>> {
-    using Type = T;
-    static constexpr bool optional = true;
-};
-
-template <class T>
-T value_from(const std::string& text)
-{
-    if constexpr (std::is_same_v<T, std::string>)
-        return text;
-    else if constexpr (std::is_same_v<T, Seconds>)
-        return Seconds{std::stoul(text)};
-    else if constexpr (std::is_same_v<T, Ipv4Address>)
-        return Ipv4Address::parse(text).value();
-    else if constexpr (std::is_same_v<T, Endpoint>)
-        return Endpoint::parse(text).value();
-    else
-        return static_cast<T>(std::stoul(text));
-}
-
-template <class T>
-std::string value_text(const T& value)
-{
-    if constexpr (std::is_same_v<T, std::string>)
-        return value;
-    else if constexpr (std::is_same_v<T, Seconds>)
-        return std::to_string(value.count());
-    else if constexpr (std::is_same_v<T, Ipv4Address> || std::is_same_v<T, Endpoint>)
-        return value.to_string();
-    else if constexpr (std::is_enum_v<T>)
-        return std::to_string(index(value));
-    else
-        return std::to_string(value);
-}
-
-// The variable of a statement that has one beside the neighbor's address.
-std::string the_value(const Args& args)
-{
-    for (const auto& value : args.values)
-        if (!value.keyword && value.name != "peer") return value.text;
-    CULVERT_CHECK(args.no);
-    return {};
-}
-
-// A field that one variable of the statement gives. `no` brings the default back.
-template <auto Member>
-Outcome set_value(Edit& edit)
-{
-    using Traits = MemberTraits<Member>;
-    using Value = OptionalOf<typename Traits::Type>;
-    auto* object = edit.object<typename Traits::Class>();
-    if (!object) return edit.refusal();
-    if (edit.no)
-        object->*Member = typename Traits::Class{}.*Member;
-    else
-        object->*Member = value_from<typename Value::Type>(the_value(edit.args));
-    return {};
-}
-
-template <auto Member>
-void show_value(const Statement& self, const View& view, Lines& out)
-{
-    using Traits = MemberTraits<Member>;
-    const auto* object = view.object<typename Traits::Class>();
-    if (!object) return;
-    const auto& value = object->*Member;
-    if (value == typename Traits::Class{}.*Member) return;
-    if constexpr (OptionalOf<typename Traits::Type>::optional)
-        out.statement(self, view, {value_text(*value)});
-    else
-        out.statement(self, view, {value_text(value)});
-}
-
-template <auto Member>
-constexpr Behaviour kValue{set_value<Member>, show_value<Member>};
-
-// A field that is the statement's presence. Of a field that is true by default `no ...` is what is shown.
-template <auto Member>
-Outcome set_flag(Edit& edit)
-{
-    auto* object = edit.object<typename MemberTraits<Member>::Class>();
-    if (!object) return edit.refusal();
-    object->*Member = !edit.no;
-    return {};
-}
-
-template <auto Member>
-void show_flag(const Statement& self, const View& view, Lines& out)
-{
-    using Class = typename MemberTraits<Member>::Class;
-    const auto* object = view.object<Class>();
-    if (!object || object->*Member == Class{}.*Member) return;
-    out.statement(self, view, {}, !(object->*Member));
-}
-
-template <auto Member>
-constexpr Behaviour kFlag{set_flag<Member>, show_flag<Member>};
-
-// A secret as a file or as a value: two rows of the table share the field.
-template <auto Member, bool IsFile>
-Outcome set_secret(Edit& edit)
-{
-    auto* object = edit.object<typename MemberTraits<Member>::Class>();
-    if (!object) return edit.refusal();
-    auto& secret = object->*Member;
-    if (edit.no) {
-        secret.reset();
-        return {};
-    }
-    auto text = the_value(edit.args);
-    if (text == "<hidden>")
-        return edit.refuse("this is a secret as `show running-config` masks it",
-                           "put the secret itself, or its file, here");
-    secret = IsFile ? Secret{.file = std::move(text), .value = {}} : Secret{.file = {}, .value = std::move(text)};
-    return {};
-}
-
-template <auto Member, bool IsFile>
-void show_secret(const Statement& self, const View& view, Lines& out)
-{
-    const auto* object = view.object<typename MemberTraits<Member>::Class>();
-    if (!object || !(object->*Member)) return;
-    const Secret& secret = *(object->*Member);
-    if (secret.file.empty() == IsFile) return;
-    if (IsFile) {
-        out.statement(self, view, {secret.file});
-        return;
-    }
-    auto before = std::string{self.syntax.substr(0, self.syntax.find('{'))};
-    if (view.neighbor) before = fmt::format("neighbor {} password ", view.neighbor->address.to_string());
-    out.secret(self, view, before, secret.value);
-}
-
-template <auto Member>
-constexpr Behaviour kSecretFile{set_secret<Member, true>, show_secret<Member, true>};
-template <auto Member>
-constexpr Behaviour kSecretValue{set_secret<Member, false>, show_secret<Member, false>};
 
 Outcome ignore(Edit&) { return {}; }
 constexpr Behaviour kIgnored{ignore, nullptr};
@@ -236,6 +83,51 @@ void show_log_stdout(const Statement& self, const View& view, Lines& out)
 {
     const auto& log = view.model->log;
     if (log.file.empty() && log.level != LogLevel::Info) out.text(self, view, with_level("log stdout", log.level));
+}
+
+struct HashField {
+    std::string_view word;
+    bool LoadSharing::*member;
+};
+constexpr std::array kHashFields{
+    HashField{"source", &LoadSharing::source},         HashField{"destination", &LoadSharing::destination},
+    HashField{"protocol", &LoadSharing::protocol},     HashField{"ports", &LoadSharing::ports},
+    HashField{"flow-label", &LoadSharing::flow_label},
+};
+
+template <auto Member>
+Outcome load_sharing(Edit& edit)
+{
+    auto& sharing = edit.model.*Member;
+    sharing = {};
+    if (edit.no) return {};
+    for (const auto& [word, member] : kHashFields) sharing.*member = edit.args.has(word);
+    return {};
+}
+
+template <auto Member>
+void show_load_sharing(const Statement& self, const View& view, Lines& out)
+{
+    const auto& sharing = view.model->*Member;
+    if (sharing == LoadSharing{}) return;
+    auto text = std::string{self.syntax.substr(0, self.syntax.find(" {"))};
+    for (const auto& [word, member] : kHashFields)
+        if (sharing.*member) text += fmt::format(" {}", word);
+    out.text(self, view, text);
+}
+
+Outcome failover_block(Edit& edit)
+{
+    if (edit.no)
+        edit.model.failover = {};
+    else
+        edit.position.node = Node::Failover;
+    return {};
+}
+
+void show_failover_block(const Statement& self, const View& view, Lines& out)
+{
+    out.block(self, "failover", Node::Failover, view, "exit", false);
 }
 
 // ---- dataplane ----
@@ -349,6 +241,15 @@ Outcome static_route(Edit& edit)
     route.distance = static_cast<std::uint8_t>(args.number("distance").value_or(1));
     route.tag = static_cast<std::uint32_t>(args.number("tag").value_or(0));
     route.nexthop_vrf = args.text("nexthop_vrf");
+    route.protected_only = args.has("protected");
+    if (args.has("bfd"))
+        route.bfd = StaticRouteBfd{
+            .multihop = args.has("multi-hop"), .source = args.address("source"), .profile = args.text("profile")};
+    if (route.bfd && !route.gateway) return edit.refuse("BFD needs somebody to speak with", "name a gateway");
+    if (route.bfd && route.bfd->multihop && !route.bfd->source)
+        return edit.refuse("a multihop session needs to know its own address", "bfd multi-hop source ADDRESS");
+    if (route.bfd && route.bfd->source && route.bfd->source->family != route.gateway->family)
+        return edit.refuse(fmt::format("{} is not of the gateway's family", route.bfd->source->to_string()));
     if (route.gateway && route.gateway->is_multicast())
         return edit.refuse(route.gateway->to_string() + " is a multicast address", "name a router's address");
     if (route.gateway && route.gateway->is_unspecified())
@@ -386,6 +287,13 @@ void show_static_routes(const Statement& self, const View& view, Lines& out)
         if (route.tag != 0) text += fmt::format(" tag {}", route.tag);
         if (route.distance != 1) text += fmt::format(" {}", route.distance);
         if (!route.nexthop_vrf.empty()) text += " nexthop-vrf " + route.nexthop_vrf;
+        if (route.protected_only) text += " protected";
+        if (route.bfd) {
+            text += " bfd";
+            if (route.bfd->multihop) text += " multi-hop";
+            if (route.bfd->source) text += " source " + route.bfd->source->to_string();
+            if (!route.bfd->profile.empty()) text += " profile " + route.bfd->profile;
+        }
         out.text(self, view, text);
     }
 }
@@ -410,7 +318,7 @@ void show_vrf_blocks(const Statement& self, const View& view, Lines& out)
 {
     for (const auto& [name, vrf] : view.model->vrfs) {
         // What the default VRF's block says stands at the top, but for its namespace.
-        if (name.empty() && vrf.netns.empty()) continue;
+        if (name.empty() && vrf.netns.empty() && !vrf.protected_only) continue;
         View inside = view;
         inside.vrf = &vrf;
         out.block(self, "vrf " + (name.empty() ? "default" : name), Node::Vrf, inside, "exit-vrf");
@@ -531,41 +439,10 @@ Outcome tunnel_mode_wireguard(Edit& edit)
     return become(edit, Wireguard{});
 }
 
-void show_tunnel_mode(const Statement& self, const View& view, Lines& out)
+void show_tunnel_mode_wireguard(const Statement& self, const View& view, Lines& out)
 {
     if (std::holds_alternative<Wireguard>(view.interface->kind)) out.statement(self, view);
 }
-
-Outcome tunnel_source(Edit& edit)
-{
-    auto* tunnel = edit.object<Wireguard>();
-    if (!tunnel) return edit.refusal();
-    tunnel->source_interface.clear();
-    tunnel->source_address.reset();
-    if (edit.no) return {};
-    tunnel->source_address = edit.args.address("address");
-    tunnel->source_interface = edit.args.text("interface");
-    return {};
-}
-
-void show_tunnel_source(const Statement& self, const View& view, Lines& out)
-{
-    const auto* tunnel = view.object<Wireguard>();
-    if (!tunnel) return;
-    if (tunnel->source_address) out.text(self, view, "tunnel source " + tunnel->source_address->to_string());
-    if (!tunnel->source_interface.empty()) out.text(self, view, "tunnel source " + tunnel->source_interface);
-}
-
-template <auto Member>
-Outcome set_vrf(Edit& edit)
-{
-    auto* object = edit.object<typename MemberTraits<Member>::Class>();
-    if (!object) return edit.refusal();
-    object->*Member = edit.no ? std::string{} : vrf_or_default(the_value(edit.args));
-    return {};
-}
-template <auto Member>
-constexpr Behaviour kVrf{set_vrf<Member>, show_value<Member>};
 
 Outcome wireguard_peer_block(Edit& edit)
 {
@@ -771,10 +648,10 @@ Outcome remote_as(Edit& edit)
     auto* neighbor = edit.object<BgpNeighbor>();
     if (!neighbor) return edit.refusal();
     if (edit.no) {
-        edit.object<Bgp>()->neighbors.erase(neighbor->address);
+        edit.object<Bgp>()->neighbors.erase(neighbor->name());
         return {};
     }
-    if (neighbor->address.is_unspecified() || neighbor->address.is_multicast())
+    if (!neighbor->unnumbered() && (neighbor->address.is_unspecified() || neighbor->address.is_multicast()))
         return edit.refuse(neighbor->address.to_string() + " can't be a neighbor's address");
     neighbor->remote_as = {};
     if (edit.args.has("internal"))
@@ -786,32 +663,77 @@ Outcome remote_as(Edit& edit)
     return {};
 }
 
+// `neighbor eth0 interface ...`, unnumbered, and `neighbor fe80::2 interface eth0`.
+Outcome neighbor_interface(Edit& edit)
+{
+    auto* neighbor = edit.object<BgpNeighbor>();
+    if (!neighbor) return edit.refusal();
+    if (!neighbor->unnumbered())
+        return edit.refuse(fmt::format("neighbor {} interface: which one?", neighbor->name().to_string()),
+                           "neighbor ADDRESS interface IFNAME, or neighbor IFNAME interface remote-as external");
+    if (edit.no) {
+        edit.object<Bgp>()->neighbors.erase(neighbor->name());
+        return {};
+    }
+    neighbor->v6only = edit.args.has("v6only");
+    return edit.args.has("remote-as") ? remote_as(edit) : Outcome{};
+}
+
+Outcome neighbor_link(Edit& edit)
+{
+    auto* neighbor = edit.object<BgpNeighbor>();
+    if (!neighbor) return edit.refusal();
+    if (neighbor->unnumbered())
+        return edit.refuse(fmt::format("neighbor {} is behind interface {}", neighbor->interface, neighbor->interface),
+                           fmt::format("neighbor {} interface remote-as external", neighbor->interface));
+    if (edit.no) {
+        neighbor->interface.clear();
+        return {};
+    }
+    if (!neighbor->address.is_v6() || !neighbor->address.is_link_local())
+        return edit.refuse(
+            fmt::format("{} is no link-local address: routes tell its interface", neighbor->address.to_string()),
+            fmt::format("`neighbor {} update-source IFNAME` chooses the source address",
+                        neighbor->address.to_string()));
+    neighbor->interface = edit.args.text("interface");
+    return {};
+}
+
 std::string neighbor_text(const View& view, std::string_view rest)
 {
-    return fmt::format("neighbor {} {}", view.neighbor->address.to_string(), rest);
+    return fmt::format("neighbor {} {}", view.neighbor->name().to_string(), rest);
 }
 
 void show_remote_as(const Statement& self, const View& view, Lines& out)
 {
-    const auto& remote = view.neighbor->remote_as;
+    const auto& neighbor = *view.neighbor;
+    const auto& remote = neighbor.remote_as;
+    std::string text = neighbor.unnumbered() ? neighbor.v6only ? "interface v6only" : "interface" : "";
+    const auto said = [&](const std::string& as) { text += (text.empty() ? "remote-as " : " remote-as ") + as; };
     switch (remote.kind) {
-        case RemoteAs::Kind::Unset: return;
-        case RemoteAs::Kind::Number:
-            out.text(self, view, neighbor_text(view, fmt::format("remote-as {}", index(remote.asn))));
-            return;
-        case RemoteAs::Kind::Internal: out.text(self, view, neighbor_text(view, "remote-as internal")); return;
-        case RemoteAs::Kind::External: out.text(self, view, neighbor_text(view, "remote-as external")); return;
+        case RemoteAs::Kind::Unset: break;
+        case RemoteAs::Kind::Number: said(std::to_string(index(remote.asn))); break;
+        case RemoteAs::Kind::Internal: said("internal"); break;
+        case RemoteAs::Kind::External: said("external"); break;
     }
+    if (!text.empty()) out.text(self, view, neighbor_text(view, text));
+}
+
+void show_neighbor_link(const Statement& self, const View& view, Lines& out)
+{
+    const auto& neighbor = *view.neighbor;
+    if (!neighbor.unnumbered() && !neighbor.interface.empty())
+        out.text(self, view, neighbor_text(view, "interface " + neighbor.interface));
 }
 
 Outcome remove_neighbor(Edit& edit)
 {
     if (!edit.no)
-        return edit.refuse("`neighbor ADDRESS` alone says nothing",
+        return edit.refuse("`neighbor PEER` alone says nothing",
                            "neighbor ADDRESS remote-as <(1-4294967295)|internal|external>");
     auto* neighbor = edit.object<BgpNeighbor>();
     if (!neighbor) return edit.refusal();
-    edit.object<Bgp>()->neighbors.erase(neighbor->address);
+    edit.object<Bgp>()->neighbors.erase(neighbor->name());
     return {};
 }
 
@@ -838,6 +760,9 @@ Outcome update_source(Edit& edit)
     neighbor->update_source.clear();
     if (edit.no) return {};
     if (const auto address = edit.args.address("address")) {
+        if (neighbor->unnumbered() || neighbor->address.is_link_local())
+            return edit.refuse(fmt::format("neighbor {} is spoken to from the link-local address of its interface",
+                                           neighbor->name().to_string()));
         if (address->family != neighbor->address.family)
             return edit.refuse(fmt::format("{} is not of the family of neighbor {}", address->to_string(),
                                            neighbor->address.to_string()));
@@ -862,7 +787,7 @@ Outcome ebgp_multihop(Edit& edit)
     if (edit.no) return {};
     if (neighbor->ttl_security_hops)
         return edit.refuse("ebgp-multihop and ttl-security exclude each other",
-                           fmt::format("`no neighbor {} ttl-security` first", neighbor->address.to_string()));
+                           fmt::format("`no neighbor {} ttl-security` first", neighbor->name().to_string()));
     neighbor->ebgp_multihop = static_cast<std::uint8_t>(edit.args.number("hops").value_or(255));
     return {};
 }
@@ -883,7 +808,7 @@ Outcome ttl_security(Edit& edit)
     if (edit.no) return {};
     if (neighbor->ebgp_multihop)
         return edit.refuse("ttl-security and ebgp-multihop exclude each other",
-                           fmt::format("`no neighbor {} ebgp-multihop` first", neighbor->address.to_string()));
+                           fmt::format("`no neighbor {} ebgp-multihop` first", neighbor->name().to_string()));
     neighbor->ttl_security_hops = static_cast<std::uint8_t>(edit.args.number("hops").value());
     return {};
 }
@@ -1089,8 +1014,84 @@ void show_send_community(const Statement& self, const View& view, Lines& out)
 }
 
 #define LEVELS "<emergencies|alerts|critical|errors|warnings|notifications|informational|debugging>"
-#define ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|vrf VRF$vrf|nexthop-vrf VRF$nexthop_vrf>]..."
-#define VRF_ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|nexthop-vrf VRF$nexthop_vrf>]..."
+#define ROUTE_BFD "protected|bfd [<multi-hop|source ADDRESS$source|profile WORD$profile>]..."
+#define ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|vrf VRF$vrf|nexthop-vrf VRF$nexthop_vrf|" ROUTE_BFD ">]..."
+#define VRF_ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|nexthop-vrf VRF$nexthop_vrf|" ROUTE_BFD ">]..."
+#define MS "(10-60000)"
+#define US "(3300-60000000)"
+#define INTERVAL " {<" MS "$interval|microseconds " US "$interval_us>}"
+// What a peer and a profile of BFD both take.
+#define BFD_SETTINGS(node)                                                                                             \
+    {node,                                                                                                             \
+     "detect-multiplier {(1-255)$multiplier}",                                                                         \
+     Setting,                                                                                                          \
+     Cost::Apply,                                                                                                      \
+     "After how many packets that did not come the peer is given up. Default: 3.",                                     \
+     kValue<&BfdSettings::multiplier>},                                                                                \
+        {node,                                                                                                         \
+         "receive-interval" INTERVAL,                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often the peer may send at most. Default: 300 milliseconds.",                                            \
+         {bfd_receive_interval, show_bfd_receive_interval}},                                                           \
+        {node,                                                                                                         \
+         "transmit-interval" INTERVAL,                                                                                 \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often we send at most; the slower end decides. Default: 300 milliseconds.",                              \
+         {bfd_transmit_interval, show_bfd_transmit_interval}},                                                         \
+        {node,                                                                                                         \
+         "echo-mode",                                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Sends echo packets, which the peer's forwarding sends back. Not of multihop sessions.",                      \
+         kFlag<&BfdSettings::echo_mode>},                                                                              \
+        {node,                                                                                                         \
+         "echo receive-interval {<disabled|" MS "$interval|microseconds " US "$interval_us>}",                         \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often the peer may send echo packets for us to send back. Default: 50 milliseconds.",                    \
+         {bfd_echo_receive_interval, show_bfd_echo_receive_interval}},                                                 \
+        {node,                                                                                                         \
+         "echo transmit-interval" INTERVAL,                                                                            \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often we send echo packets. Default: 50 milliseconds.",                                                  \
+         {bfd_echo_transmit_interval, show_bfd_echo_transmit_interval}},                                               \
+        {node,                                                                                                         \
+         "echo-interval" INTERVAL,                                                                                     \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "FRR's older word for both intervals of echo packets.",                                                       \
+         {bfd_echo_interval, nullptr}},                                                                                \
+        {node,                                                                                                         \
+         "minimum-ttl {(1-254)$ttl}",                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Multihop: packets with a lower TTL are dropped. Default: 254.",                                              \
+         kValue<&BfdSettings::minimum_ttl>},                                                                           \
+        {node,                                                                                                         \
+         "passive-mode",                                                                                               \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Says nothing until the peer has spoken.",                                                                    \
+         kFlag<&BfdSettings::passive>},                                                                                \
+        {node,                                                                                                         \
+         "demand-mode",                                                                                                \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Asks the peer to be silent while the session is up (RFC 5880 6.6). Something else has to see it fail then.", \
+         kFlag<&BfdSettings::demand>},                                                                                 \
+        {node,                                                                                                         \
+         "authentication {<simple|md5|meticulous-md5|sha-1|meticulous-sha-1> keychain WORD$chain}",                    \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Takes only packets signed with a key of the chain, and signs with its first (RFC 5880 6.7).",                \
+         {bfd_authentication, show_bfd_authentication}},                                                               \
+    {                                                                                                                  \
+        node, "shutdown", Setting, Cost::Apply, "Keeps the session down, and tells the peer.",                         \
+            kFlag<&BfdSettings::shutdown>                                                                              \
+    }
 #define ROUTE4                                                      \
     "<A.B.C.D/M$prefix|A.B.C.D$net A.B.C.D$mask> <A.B.C.D$gateway " \
     "[IFNAME$interface]|Null0|blackhole|reject|IFNAME$interface> "
@@ -1101,6 +1102,7 @@ constexpr auto Port_ = Node::Interface;
 constexpr auto Peer = Node::WireguardPeer;
 constexpr auto RouterBgp = Node::RouterBgp;
 constexpr auto Af = Node::BgpFamily;
+constexpr auto Sa = Node::ManualSa;
 constexpr auto Setting = Form::Setting;
 constexpr auto Plain = Form::Plain;
 constexpr auto Leave = Form::Leave;
@@ -1134,6 +1136,20 @@ constexpr Statement kStatements[] = {
      "Accepted because FRR writes it; there is one configuration anyway.", kIgnored},
     {Top, "<ip|ipv6> forwarding", Setting, Cost::Apply, "Accepted because FRR writes it; culvert always forwards.",
      kIgnored},
+
+    {Top,
+     "ip load-sharing fields {<source|destination|protocol|ports>...}",
+     Setting,
+     Cost::Apply,
+     "Which fields of an IPv4 packet say what flow it belongs to, where traffic is spread over several paths. Default: "
+     "all.",
+     {load_sharing<&Model::load_sharing4>, show_load_sharing<&Model::load_sharing4>}},
+    {Top,
+     "ipv6 load-sharing fields {<source|destination|protocol|ports|flow-label>...}",
+     Setting,
+     Cost::Apply,
+     "The same of IPv6. Default: all but the flow label.",
+     {load_sharing<&Model::load_sharing6>, show_load_sharing<&Model::load_sharing6>}},
 
     {Top,
      "ip route " ROUTE4 ROUTE_END,
@@ -1174,6 +1190,135 @@ constexpr Statement kStatements[] = {
      {poll, show_poll}},
 
     {Top,
+     "failover",
+     Setting,
+     Cost::Apply,
+     "How traffic returns to a path that had failed.",
+     {failover_block, show_failover_block}},
+    {Node::Failover, "hold-up {(0-3600000)$milliseconds}", Setting, Cost::Apply,
+     "How long a path that came back has to stay before it is used again. Default: 2000.", kValue<&Failover::hold_up>},
+    {Node::Failover, "buckets-a-second {(0-100000)$count}", Setting, Cost::Apply,
+     "How many buckets of each group then move back to it in a second, until its share is full; 0: all at once. "
+     "Default: 128.",
+     kValue<&Failover::buckets_a_second>},
+
+    {Top,
+     "key chain WORD$name",
+     Setting,
+     Cost::Apply,
+     "Keys of a protocol, by number.",
+     {key_chain_block, show_key_chain_blocks}},
+    {Node::KeyChain,
+     "key (0-255)$key",
+     Setting,
+     Cost::Apply,
+     "A key. The number goes with each packet, so both ends have to agree on it.",
+     {key_block, show_key_blocks}},
+    {Node::KeyChainKey, "key-file {FILE$file}", Setting, Cost::Apply, "The file with the key.",
+     kSecretFile<&KeyChainKey::secret>},
+    {Node::KeyChainKey, "key-string {LINE$key}", Setting, Cost::Apply, "The key itself.",
+     kSecretValue<&KeyChainKey::secret>},
+    {Node::KeyChainKey, "accept-only", Setting, Cost::Apply,
+     "Packets signed with the key are taken, none are sent. Of the others the one with the lowest number is sent with: "
+     "so a key is changed without a lost packet, by adding the new one accept-only at both ends first.",
+     kFlag<&KeyChainKey::accept_only>},
+
+    {Top,
+     "crypto ipsec manual-sa WORD$name",
+     Setting,
+     Cost::Session,
+     "Security associations, in and out, whose keys stand in files. **For tests and measurements only**: the keys are "
+     "never renewed, a restart of either end begins again at sequence number 1 under the same key, and with it an "
+     "attacker who recorded the traffic may read and forge it.",
+     {manual_sa_block, show_manual_sa_blocks}},
+    {Sa,
+     "encryption {<aes-gcm-256|aes-gcm-128|chacha20-poly1305|aes-cbc-256|aes-cbc-128>}",
+     Setting,
+     Cost::Session,
+     "The cipher. Default: aes-gcm-256.",
+     {sa_encryption, show_sa_encryption}},
+    {Sa,
+     "integrity {<hmac-sha256|hmac-sha384|hmac-sha512>}",
+     Setting,
+     Cost::Session,
+     "What authenticates packets: of aes-cbc, and of nothing else.",
+     {sa_integrity, show_sa_integrity}},
+    {Sa,
+     "mode {<tunnel|transport>}",
+     Setting,
+     Cost::Session,
+     "What of the packet is enciphered: all of it behind a header of its own, or (GRE only) what is behind the header. "
+     "Default: tunnel.",
+     {sa_mode, show_sa_mode}},
+    {Sa, "local-address {ADDRESS$address}", Setting, Cost::Session,
+     "Our end of the ESP packets. Default: the tunnel's source.", kValue<&ManualSa::local_address>},
+    {Sa, "remote-address {ADDRESS$address}", Setting, Cost::Session,
+     "The other end of the ESP packets. Default: the tunnel's destination.", kValue<&ManualSa::remote_address>},
+    {Sa,
+     "inbound {spi (256-4294967295)$spi <key-file FILE$file|key WORD$digits>}",
+     Setting,
+     Cost::Session,
+     "What comes in: its index, and its keys in hexadecimal: the cipher's, its salt (4 octets, not of aes-cbc), then "
+     "the integrity key (32, 48 or 64 octets).",
+     {sa_inbound, show_sa_inbound}},
+    {Sa,
+     "outbound {spi (256-4294967295)$spi <key-file FILE$file|key WORD$digits>}",
+     Setting,
+     Cost::Session,
+     "What goes out: its index, and its keys, which are others than those of what comes in.",
+     {sa_outbound, show_sa_outbound}},
+    {Sa, "esn", Setting, Cost::Session, "Extended sequence numbers of 64 bits (RFC 4304).", kFlag<&ManualSa::esn>},
+    {Sa,
+     "replay window {<(64-65536)$packets|disable>}",
+     Setting,
+     Cost::Session,
+     "How far behind the newest a packet may come. Default: 1024.",
+     {sa_replay_window, show_sa_replay_window}},
+    {Sa,
+     "udp-encapsulation [<local-port (1-65535)$local|remote-port (1-65535)$remote|keepalive (0-3600)$seconds>]...",
+     Setting,
+     Cost::Session,
+     "ESP in UDP, for a NAT on the way (RFC 3948). Default ports: 4500; a keepalive after 20 silent seconds.",
+     {sa_udp, show_sa_udp}},
+    {Sa,
+     "lifetime <seconds {(1-4294967295)$limit}|kilobytes {(1-18014398509481983)$limit}|packets "
+     "{(1-18446744073709551615)$limit}>",
+     Setting,
+     Cost::Session,
+     "When the keys are used up: nothing goes through after. A log line says so at nine tenths of it. Default: never, "
+     "but for the sequence numbers' end.",
+     {sa_lifetime, show_sa_lifetime}},
+    {Sa,
+     "df-bit {<copy|set|clear>}",
+     Setting,
+     Cost::Apply,
+     "Don't Fragment of the outer IPv4 header: the inner one's, or always, or never. Default: copy.",
+     {sa_df_bit, show_sa_df_bit}},
+    {Sa,
+     "dscp {<copy|(0-63)$dscp>}",
+     Setting,
+     Cost::Apply,
+     "The outer header's DSCP: the inner one's, or a value. Default: copy.",
+     {sa_dscp, show_sa_dscp}},
+    {Sa, "ecn", Setting, Cost::Apply,
+     "Congestion marks cross the tunnel (RFC 6040's normal mode). The default; without: compatibility mode.",
+     kFlag<&ManualSa::ecn>},
+    {Sa,
+     "fragmentation {<before-encryption|after-encryption>}",
+     Setting,
+     Cost::Apply,
+     "Where a packet is cut that would be too long. Default: before-encryption.",
+     {sa_fragmentation, show_sa_fragmentation}},
+    {Top,
+     "crypto ipsec profile WORD$profile",
+     Setting,
+     Cost::Session,
+     "How a tunnel is protected: what `tunnel protection` names.",
+     {ipsec_profile_block, show_ipsec_profile_blocks}},
+    {Node::IpsecProfile, "set manual-sa {WORD$name}", Setting, Cost::Session, "Protects with the keys of a manual SA.",
+     kValue<&IpsecProfile::manual_sa>},
+
+    {Top,
      "vrf VRF$vrf",
      Setting,
      Cost::Apply,
@@ -1181,6 +1326,8 @@ constexpr Statement kStatements[] = {
      {vrf_block, show_vrf_blocks}},
     {Node::Vrf, "netns {WORD$netns}", Setting, Cost::Restart,
      "The named network namespace that carries the VRF's host link. Default: one without a name.", kValue<&Vrf::netns>},
+    {Node::Vrf, "protected", Setting, Cost::Apply,
+     "As if each route of the VRF said `protected`, but those of its own subnets.", kFlag<&Vrf::protected_only>},
     {Node::Vrf,
      "ip route " ROUTE4 VRF_ROUTE_END,
      Setting,
@@ -1235,7 +1382,15 @@ constexpr Statement kStatements[] = {
      Setting,
      Cost::Apply,
      "Makes the interface a WireGuard tunnel.",
-     {tunnel_mode_wireguard, show_tunnel_mode}},
+     {tunnel_mode_wireguard, show_tunnel_mode_wireguard}},
+    {Port_,
+     "tunnel mode {<gre <ip|ipv6|multipoint>|ipsec <ipv4|ipv6>>}",
+     Setting,
+     Cost::Session,
+     "Makes the interface a GRE tunnel over IPv4 or IPv6, to one end or to many, or an IPsec tunnel. Any of them "
+     "carries "
+     "IPv4 and IPv6.",
+     {tunnel_mode, show_tunnel_mode}},
     {Port_, "vrf {VRF$vrf}", Setting, Cost::Apply,
      "The VRF that the interface's packets are routed in. Default: the default VRF.", kVrf<&Interface::vrf>},
     {Port_,
@@ -1244,8 +1399,59 @@ constexpr Statement kStatements[] = {
      Cost::Session,
      "What the tunnel's own packets are sent from. Default: the address of the way to the peer.",
      {tunnel_source, show_tunnel_source}},
-    {Port_, "tunnel vrf {VRF$vrf}", Setting, Cost::Session,
-     "The VRF of the tunnel's own packets. Default: the default VRF.", kVrf<&Wireguard::outer_vrf>},
+    {Port_,
+     "tunnel vrf {VRF$vrf}",
+     Setting,
+     Cost::Session,
+     "The VRF of the tunnel's own packets. Default: the default VRF.",
+     {tunnel_vrf, show_tunnel_vrf}},
+    {Port_, "tunnel destination {ADDRESS$address}", Setting, Cost::Session,
+     "GRE and IPsec: the other end of the tunnel.", kValue<&Tunnel::destination>},
+    {Port_, "tunnel key {(0-4294967295)$number}", Setting, Cost::Session,
+     "GRE: a number that both ends put into each packet (RFC 2890); it is no secret.", kValue<&Tunnel::key>},
+    {Port_, "tunnel checksum", Setting, Cost::Session, "GRE: a checksum, which is asked for on the way in too.",
+     kFlag<&Tunnel::checksum>},
+    {Port_, "tunnel sequence-datagrams", Setting, Cost::Session,
+     "GRE: sequence numbers; what comes late is dropped (RFC 2890).", kFlag<&Tunnel::sequence>},
+    {Port_,
+     "tunnel ttl {<(1-255)$ttl|inherit>}",
+     Setting,
+     Cost::Apply,
+     "GRE and IPsec: the TTL of the tunnel's own packets; `inherit`: the inner packet's. Default: 255.",
+     {tunnel_ttl, show_tunnel_ttl}},
+    {Port_, "tunnel tos {(0-255)$tos}", Setting, Cost::Apply,
+     "GRE: the TOS octet of the tunnel's own packets. Default: the inner packet's DSCP, and ECN as RFC 6040 says.",
+     kValue<&Tunnel::tos>},
+    {Port_,
+     "tunnel path-mtu-discovery [age-timer <(10-30)$minutes|infinite>]",
+     Setting,
+     Cost::Apply,
+     "GRE and IPsec: the inner packet's Don't Fragment goes to the outer one, and what errors say of the way is "
+     "believed for a while. The default, for 10 minutes.",
+     {tunnel_path_mtu, show_tunnel_path_mtu}},
+    {Port_,
+     "keepalive [(1-32767)$seconds [(1-255)$retries]]",
+     Setting,
+     Cost::Apply,
+     "GRE: asks the other end to send a packet back this often; the interface is down after so many that did not come. "
+     "Default of both: 10, 3.",
+     {tunnel_keepalive, show_tunnel_keepalive}},
+    {Port_, "tunnel protection ipsec profile {WORD$profile}", Setting, Cost::Session,
+     "GRE and IPsec: what is enciphered with. With it nothing leaves in clear, and nothing that comes in clear is "
+     "taken.",
+     kValue<&Tunnel::ipsec_profile>},
+    {Port_,
+     "ip nhrp map {A.B.C.D$nexthop ADDRESS$endpoint}",
+     Setting,
+     Cost::Apply,
+     "GRE multipoint: which end of the tunnel a next hop is behind.",
+     {nhrp_map, show_nhrp_map4}},
+    {Port_,
+     "ipv6 nhrp map {X:X::X:X$nexthop ADDRESS$endpoint}",
+     Setting,
+     Cost::Apply,
+     "GRE multipoint: which end of the tunnel a next hop is behind.",
+     {nhrp_map, show_nhrp_map6}},
     {Port_, "wireguard private-key-file {FILE$file}", Setting, Cost::Session,
      "The file with this end's private key, as `wg genkey` writes it, readable by nobody else.",
      kSecretFile<&Wireguard::private_key>},
@@ -1279,6 +1485,16 @@ constexpr Statement kStatements[] = {
      Cost::Apply,
      "Lowers the segment size that TCP connections through the interface agree on; `auto`: to what the path takes.",
      {adjust_mss, show_adjust_mss}},
+    {Port_,
+     "bfd interval {<" MS "$transmit min_rx " MS "$receive|microseconds " US "$transmit_us min_rx " US
+     "$receive_us> multiplier (1-255)$multiplier}",
+     Setting,
+     Cost::Apply,
+     "The timers of BFD sessions over the interface that have none of their own. Where its subnet has but one other "
+     "address (/30, /31, /127) there is a session with it.",
+     {interface_bfd_interval, show_interface_bfd_interval}},
+    {Port_, "bfd echo", Setting, Cost::Apply, "BFD sessions over the interface send echo packets.",
+     kFlag<&Interface::bfd_echo>},
     {Port_, "link-detect", Setting, Cost::Apply, "Accepted because FRR writes it; a lost link is always seen.",
      kIgnored},
     {Port_, "shutdown", Setting, Cost::Apply, "Takes the interface out of use.", kFlag<&Interface::shutdown>},
@@ -1359,67 +1575,106 @@ constexpr Statement kStatements[] = {
      {timers_bgp, show_timers_bgp}},
 
     {RouterBgp,
-     "neighbor ADDRESS$peer remote-as {<(1-4294967295)$asn|internal|external>}",
+     "neighbor PEER$peer remote-as {<(1-4294967295)$asn|internal|external>}",
      Setting,
      Cost::Session,
      "A neighbor and its AS. `no` removes the neighbor.",
      {remote_as, show_remote_as}},
     {RouterBgp,
-     "neighbor ADDRESS$peer",
+     "neighbor PEER$peer",
      Setting,
      Cost::Session,
-     "`no neighbor ADDRESS` removes the neighbor.",
+     "`no neighbor PEER` removes the neighbor.",
      {remove_neighbor, nullptr}},
-    {RouterBgp, "neighbor ADDRESS$peer local-as {(1-4294967295)$asn}", Setting, Cost::Session,
+    {RouterBgp,
+     "neighbor PEER$peer interface [v6only] [remote-as <(1-4294967295)$asn|internal|external>]",
+     Setting,
+     Cost::Session,
+     "An unnumbered neighbor, called by the interface that it is behind: router advertisements tell its link-local "
+     "address. Only on ports.",
+     {neighbor_interface, nullptr}},
+    {RouterBgp,
+     "neighbor PEER$peer interface {IFNAME$interface}",
+     Setting,
+     Cost::Session,
+     "The interface that a neighbor with a link-local address is behind.",
+     {neighbor_link, show_neighbor_link}},
+    {RouterBgp, "neighbor PEER$peer local-as {(1-4294967295)$asn}", Setting, Cost::Session,
      "The AS that this neighbor sees us in.", kValue<&N::local_as>},
-    {RouterBgp, "neighbor ADDRESS$peer description {LINE$text}", Setting, Cost::Apply, "A note for people.",
+    {RouterBgp, "neighbor PEER$peer description {LINE$text}", Setting, Cost::Apply, "A note for people.",
      kValue<&N::description>},
     {RouterBgp,
-     "neighbor ADDRESS$peer shutdown [message LINE$text]",
+     "neighbor PEER$peer shutdown [message LINE$text]",
      Setting,
      Cost::Session,
      "Keeps the session down; the message is told to the neighbor (RFC 9003).",
      {neighbor_shutdown, show_neighbor_shutdown}},
-    {RouterBgp, "neighbor ADDRESS$peer password-file {FILE$file}", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer password-file {FILE$file}", Setting, Cost::Session,
      "The file with the TCP-MD5 key (RFC 2385).", kSecretFile<&N::password>},
-    {RouterBgp, "neighbor ADDRESS$peer password {LINE$key}", Setting, Cost::Session,
-     "The TCP-MD5 key itself (RFC 2385).", kSecretValue<&N::password>},
-    {RouterBgp, "neighbor ADDRESS$peer passive", Setting, Cost::Session, "Waits for the neighbor to connect.",
+    {RouterBgp, "neighbor PEER$peer password {LINE$key}", Setting, Cost::Session, "The TCP-MD5 key itself (RFC 2385).",
+     kSecretValue<&N::password>},
+    {RouterBgp, "neighbor PEER$peer passive", Setting, Cost::Session, "Waits for the neighbor to connect.",
      kFlag<&N::passive>},
-    {RouterBgp, "neighbor ADDRESS$peer port {(1-65535)$port}", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer port {(1-65535)$port}", Setting, Cost::Session,
      "The neighbor's TCP port. Default: 179.", kValue<&N::port>},
     {RouterBgp,
-     "neighbor ADDRESS$peer ebgp-multihop [(1-255)$hops]",
+     "neighbor PEER$peer ebgp-multihop [(1-255)$hops]",
      Setting,
      Cost::Session,
      "The neighbor may be this many hops away. Default: 1; 255 when no number is given.",
      {ebgp_multihop, show_ebgp_multihop}},
     {RouterBgp,
-     "neighbor ADDRESS$peer ttl-security hops {(1-254)$hops}",
+     "neighbor PEER$peer ttl-security hops {(1-254)$hops}",
      Setting,
      Cost::Session,
      "Takes only packets that came at most this many hops (RFC 5082).",
      {ttl_security, show_value<&N::ttl_security_hops>}},
-    {RouterBgp, "neighbor ADDRESS$peer disable-connected-check", Setting, Cost::Session,
+    {RouterBgp, "neighbor PEER$peer disable-connected-check", Setting, Cost::Session,
      "One hop, but not on a subnet of ours: between loopbacks.", kFlag<&N::disable_connected_check>},
     {RouterBgp,
-     "neighbor ADDRESS$peer update-source {<ADDRESS$address|IFNAME$interface>}",
+     "neighbor PEER$peer update-source {<ADDRESS$address|IFNAME$interface>}",
      Setting,
      Cost::Session,
      "What the session is sent from. Default: the address of the interface on the way.",
      {update_source, show_update_source}},
-    {RouterBgp, "neighbor ADDRESS$peer advertisement-interval {(0-600)$seconds}", Setting, Cost::Apply,
+    {RouterBgp, "neighbor PEER$peer advertisement-interval {(0-600)$seconds}", Setting, Cost::Apply,
      "At least this long between two updates of a prefix. Default: 0.", kValue<&N::advertisement_interval>},
     {RouterBgp,
-     "neighbor ADDRESS$peer timers {(0-65535)$keepalive (0-65535)$hold}",
+     "neighbor PEER$peer timers {(0-65535)$keepalive (0-65535)$hold}",
      Setting,
      Cost::Session,
      "As `timers bgp`, for one neighbor.",
      {neighbor_timers, show_neighbor_timers}},
-    {RouterBgp, "neighbor ADDRESS$peer timers connect {(1-65535)$seconds}", Setting, Cost::Apply,
+    {RouterBgp, "neighbor PEER$peer timers connect {(1-65535)$seconds}", Setting, Cost::Apply,
      "Seconds between attempts to connect. Default: 120.", kValue<&N::connect_retry>},
-    {RouterBgp, "neighbor ADDRESS$peer dont-capability-negotiate", Setting, Cost::Session,
-     "Opens without capabilities.", kFlag<&N::dont_capability_negotiate>},
+    {RouterBgp, "neighbor PEER$peer dont-capability-negotiate", Setting, Cost::Session, "Opens without capabilities.",
+     kFlag<&N::dont_capability_negotiate>},
+
+    {RouterBgp,
+     "neighbor PEER$peer bfd profile {WORD$profile}",
+     Setting,
+     Cost::Apply,
+     "The BFD profile of the neighbor's session.",
+     {neighbor_bfd_profile, show_neighbor_bfd_profile}},
+    {RouterBgp,
+     "neighbor PEER$peer bfd check-control-plane-failure",
+     Setting,
+     Cost::Apply,
+     "A session that BFD reports down stays while the neighbor said that its forwarding outlives its control plane, "
+     "until BGP's own timers end it.",
+     {neighbor_bfd_check, show_neighbor_bfd_check}},
+    {RouterBgp,
+     "neighbor PEER$peer bfd strict [hold-time (1-4294967295)$seconds]",
+     Setting,
+     Cost::Session,
+     "BGP waits for BFD to be up before it starts, and starts anew after so many seconds (30) without it.",
+     {neighbor_bfd_strict, show_neighbor_bfd_strict}},
+    {RouterBgp,
+     "neighbor PEER$peer bfd [(1-255)$multiplier " MS "$receive " MS "$transmit]",
+     Setting,
+     Cost::Apply,
+     "Ends the BGP session as soon as BFD finds the neighbor gone.",
+     {neighbor_bfd, show_neighbor_bfd}},
 
     {RouterBgp,
      "address-family ipv4 [unicast]",
@@ -1447,44 +1702,44 @@ constexpr Statement kStatements[] = {
      "Advertises the routes of another source, with this MED.",
      {redistribute, show_redistribute}},
     {Af,
-     "neighbor ADDRESS$peer activate",
+     "neighbor PEER$peer activate",
      Setting,
      Cost::Session,
      "Exchanges this address family with the neighbor.",
      {activate, show_activate}},
-    {Af, "neighbor ADDRESS$peer route-reflector-client", Setting, Cost::Session,
+    {Af, "neighbor PEER$peer route-reflector-client", Setting, Cost::Session,
      "The neighbor is a client of this route reflector (RFC 4456).", kFlag<&NF::route_reflector_client>},
     {Af,
-     "neighbor ADDRESS$peer next-hop-self [force]",
+     "neighbor PEER$peer next-hop-self [force]",
      Setting,
      Cost::Apply,
      "Advertises ourselves as the next hop; `force`: of reflected routes too.",
      {next_hop_self, show_next_hop_self}},
-    {Af, "neighbor ADDRESS$peer as-override", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer as-override", Setting, Cost::Apply,
      "Puts our AS in the place of the neighbor's own in AS paths.", kFlag<&NF::as_override>},
-    {Af, "neighbor ADDRESS$peer remove-private-AS", Setting, Cost::Apply, "Takes private ASes out of AS paths.",
+    {Af, "neighbor PEER$peer remove-private-AS", Setting, Cost::Apply, "Takes private ASes out of AS paths.",
      kFlag<&NF::remove_private_as>},
     {Af,
-     "neighbor ADDRESS$peer send-community [<standard|extended|large|both|all>]",
+     "neighbor PEER$peer send-community [<standard|extended|large|both|all>]",
      Setting,
      Cost::Apply,
      "Sends communities. The default.",
      {send_community, show_send_community}},
-    {Af, "neighbor ADDRESS$peer default-originate", Setting, Cost::Apply, "Advertises a default route to the neighbor.",
+    {Af, "neighbor PEER$peer default-originate", Setting, Cost::Apply, "Advertises a default route to the neighbor.",
      kFlag<&NF::default_originate>},
-    {Af, "neighbor ADDRESS$peer soft-reconfiguration inbound", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer soft-reconfiguration inbound", Setting, Cost::Apply,
      "Keeps what the neighbor sent as it came.", kFlag<&NF::soft_reconfiguration_inbound>},
-    {Af, "neighbor ADDRESS$peer weight {(0-65535)$weight}", Setting, Cost::Apply,
+    {Af, "neighbor PEER$peer weight {(0-65535)$weight}", Setting, Cost::Apply,
      "The weight of routes from the neighbor.", kValue<&NF::weight>},
     {Af,
-     "neighbor ADDRESS$peer maximum-prefix {(1-4294967295)$limit [(1-100)$threshold] [<warning-only|restart "
+     "neighbor PEER$peer maximum-prefix {(1-4294967295)$limit [(1-100)$threshold] [<warning-only|restart "
      "(1-65535)$minutes>]}",
      Setting,
      Cost::Apply,
      "Ends the session when the neighbor sends more; warns at THRESHOLD percent (75).",
      {maximum_prefix, show_maximum_prefix}},
     {Af,
-     "neighbor ADDRESS$peer allowas-in [(1-10)$times]",
+     "neighbor PEER$peer allowas-in [(1-10)$times]",
      Setting,
      Cost::Apply,
      "Takes paths that hold our own AS, this many times (3).",
@@ -1494,6 +1749,24 @@ constexpr Statement kStatements[] = {
     {Af, "maximum-paths ibgp {(1-64)$paths}", Setting, Cost::Apply,
      "Over how many iBGP paths to spread traffic. Default: 64.", kValue<&BgpFamily::maximum_paths_ibgp>},
     {Af, "exit-address-family", Leave, Cost::Apply, "Leaves the block.", kLeave},
+
+    {Top, "bfd", Setting, Cost::Apply, "Sessions and profiles of BFD (RFC 5880).", {bfd_block, show_bfd_block}},
+    {Node::Bfd,
+     "profile WORD$profile",
+     Setting,
+     Cost::Apply,
+     "What several sessions share.",
+     {bfd_profile_block, show_bfd_profile_blocks}},
+    BFD_SETTINGS(Node::BfdProfile),
+    {Node::Bfd,
+     "peer ADDRESS$address [<multihop|local-address ADDRESS$source|interface IFNAME$interface|vrf VRF$vrf>]...",
+     Setting,
+     Cost::Apply,
+     "A session. Its settings may stand in a profile; what stands here goes before.",
+     {bfd_peer_block, show_bfd_peer_blocks}},
+    {Node::BfdPeer, "profile {WORD$profile}", Setting, Cost::Apply, "Takes what is not set here from a profile.",
+     kValue<&BfdPeer::profile>},
+    BFD_SETTINGS(Node::BfdPeer),
 
     {Top,
      "line vty",
@@ -1520,6 +1793,14 @@ constexpr NodeInfo kNodes[] = {
     {Node::Vrf, Node::Top, "config-vrf", "vrf NAME"},
     {Node::RouterBgp, Node::Top, "config-router", "router bgp ASN"},
     {Node::BgpFamily, Node::RouterBgp, "config-router-af", "address-family FAMILY"},
+    {Node::Failover, Node::Top, "config-failover", "failover"},
+    {Node::KeyChain, Node::Top, "config-keychain", "key chain NAME"},
+    {Node::KeyChainKey, Node::KeyChain, "config-keychain-key", "key NUMBER"},
+    {Node::ManualSa, Node::Top, "config-ipsec-sa", "crypto ipsec manual-sa NAME"},
+    {Node::IpsecProfile, Node::Top, "config-ipsec-profile", "crypto ipsec profile NAME"},
+    {Node::Bfd, Node::Top, "config-bfd", "bfd"},
+    {Node::BfdProfile, Node::Bfd, "config-bfd-profile", "profile NAME"},
+    {Node::BfdPeer, Node::Bfd, "config-bfd-peer", "peer ADDRESS"},
     {Node::LineVty, Node::Top, "config-line", "line vty"},
 };
 
@@ -1527,8 +1808,8 @@ constexpr NodeInfo kNodes[] = {
 
 std::string_view kind_name(const Interface& interface)
 {
-    constexpr std::array<std::string_view, 5> kNames{"nothing yet", "a port", "a loopback", "a subinterface",
-                                                     "a WireGuard tunnel"};
+    constexpr std::array<std::string_view, 6> kNames{"nothing yet",        "a port",  "a loopback", "a subinterface",
+                                                     "a WireGuard tunnel", "a tunnel"};
     return kNames[interface.kind.index()];
 }
 
@@ -1558,6 +1839,15 @@ std::string path_of(const Position& position)
             if (position.node == Node::BgpFamily) path += position.family == Family::Ipv4 ? " / ipv4" : " / ipv6";
             return path;
         }
+        case Node::Failover: return "failover";
+        case Node::KeyChain: return "key chain " + position.name;
+        case Node::KeyChainKey: return fmt::format("key chain {} / key {}", position.name, position.key);
+        case Node::ManualSa: return "crypto ipsec manual-sa " + position.name;
+        case Node::IpsecProfile: return "crypto ipsec profile " + position.name;
+        case Node::Bfd: return "bfd";
+        case Node::BfdProfile: return "bfd / profile " + position.name;
+        case Node::BfdPeer:
+            return "bfd / peer " + position.bfd_peer.peer.to_string() + bfd_peer_options(position.bfd_peer);
         case Node::LineVty: return "line vty";
     }
     return "";

@@ -23,6 +23,14 @@ enum class Node : std::uint8_t {
     Vrf,
     RouterBgp,
     BgpFamily,
+    Failover,
+    KeyChain,
+    KeyChainKey,
+    ManualSa,
+    IpsecProfile,
+    Bfd,
+    BfdPeer,
+    BfdProfile,
     LineVty,
 };
 
@@ -34,6 +42,9 @@ struct Position {
     std::string peer;
     std::string vrf;  // of `vrf NAME` and of `router bgp ... vrf NAME`
     Family family = Family::Ipv4;
+    std::string name;      // of a key chain, a manual SA or a profile
+    std::uint8_t key = 0;  // of the key chain
+    BfdPeerKey bfd_peer;
     bool datacenter = false;  // `frr defaults datacenter` was read: what new BGP instances start with
     friend bool operator==(const Position&, const Position&) = default;
 };
@@ -81,13 +92,30 @@ private:
     template <class T>
     T* missing(std::string message, std::string hint = {});
     Refusal refusal_;
-    Wireguard gone_;  // stands in where `no ...` is about a tunnel that is not there any more
+    Wireguard gone_;  // stand in where `no ...` is about a tunnel that is not there any more
+    Tunnel gone_tunnel_;
 };
 
 template <>
 Model* Edit::object<Model>();
 template <>
 Dataplane* Edit::object<Dataplane>();
+template <>
+Failover* Edit::object<Failover>();
+template <>
+KeyChain* Edit::object<KeyChain>();
+template <>
+KeyChainKey* Edit::object<KeyChainKey>();
+template <>
+ManualSa* Edit::object<ManualSa>();
+template <>
+IpsecProfile* Edit::object<IpsecProfile>();
+template <>
+BfdSettings* Edit::object<BfdSettings>();
+template <>
+BfdPeer* Edit::object<BfdPeer>();
+template <>
+Tunnel* Edit::object<Tunnel>();
 template <>
 Vrf* Edit::object<Vrf>();
 template <>
@@ -116,6 +144,12 @@ struct View {
     const BgpNeighborFamily* neighbor_family = nullptr;
     const BgpFamily* family = nullptr;
     Family address_family = Family::Ipv4;
+    const KeyChain* key_chain = nullptr;
+    const KeyChainKey* key = nullptr;
+    const ManualSa* manual_sa = nullptr;
+    const IpsecProfile* ipsec_profile = nullptr;
+    const BfdProfile* bfd_profile = nullptr;
+    const BfdPeer* bfd_peer = nullptr;
 
     template <class T>
     const T* object() const;
@@ -123,6 +157,22 @@ struct View {
 
 template <>
 const Model* View::object<Model>() const;
+template <>
+const Failover* View::object<Failover>() const;
+template <>
+const KeyChain* View::object<KeyChain>() const;
+template <>
+const KeyChainKey* View::object<KeyChainKey>() const;
+template <>
+const ManualSa* View::object<ManualSa>() const;
+template <>
+const IpsecProfile* View::object<IpsecProfile>() const;
+template <>
+const BfdSettings* View::object<BfdSettings>() const;
+template <>
+const BfdPeer* View::object<BfdPeer>() const;
+template <>
+const Tunnel* View::object<Tunnel>() const;
 template <>
 const Vrf* View::object<Vrf>() const;
 template <>

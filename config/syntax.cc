@@ -23,6 +23,7 @@ constexpr std::array kVariables{
     Variable{"A.B.C.D", TokenKind::Ipv4},
     Variable{"X:X::X:X", TokenKind::Ipv6},
     Variable{"ADDRESS", TokenKind::Address},
+    Variable{"PEER", TokenKind::Peer},
     Variable{"A.B.C.D/M", TokenKind::Ipv4Prefix},
     Variable{"X:X::X:X/M", TokenKind::Ipv6Prefix},
     Variable{"PREFIX", TokenKind::Prefix},
@@ -49,6 +50,12 @@ bool is_name(std::string_view text)
 {
     if (text.empty() || text.size() > 15 || text == "." || text == "..") return false;
     return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '!'; });
+}
+
+// Not what only a slip makes no address.
+bool is_interface_of_peer(std::string_view text)
+{
+    return is_name(text) && !std::isdigit(static_cast<unsigned char>(text.front()));
 }
 
 // domain:bus:device.function, the domain may be left out.
@@ -130,6 +137,10 @@ std::optional<std::uint8_t> fits(const Token& token, std::string_view word)
         case TokenKind::Vrf:
             if (!is_name(word)) return std::nullopt;
             return kAnything;
+        case TokenKind::Peer:
+            if (IpAddress::parse(word)) return kChecked;
+            if (is_interface_of_peer(word)) return kAnything;
+            return std::nullopt;
         case TokenKind::Start:
         case TokenKind::End: return std::nullopt;
         default:

@@ -40,6 +40,7 @@ enum class TokenKind : std::uint8_t {
     Ipv4,        // A.B.C.D
     Ipv6,        // X:X::X:X
     Address,     // either
+    Peer,        // either, or an interface's name
     Ipv4Prefix,  // A.B.C.D/M
     Ipv6Prefix,  // X:X::X:X/M
     Prefix,      // either

@@ -24,6 +24,9 @@ struct ValidateOptions {
 // Diagnostics of kind Unfinished are errors in a file and at a commit; `configure terminal` lets them stand.
 std::vector<Diagnostic> validate(const Model& model, const ValidateOptions& options = {});
 
+// What may be prepared and yet ought to be known: told at a commit and by --check, each with its line.
+std::vector<Diagnostic> warnings(const Model& model, const ValidateOptions& options = {});
+
 // The model without the objects that are not finished (an interface without a kind, a peer without key, a neighbor
 // without remote-as) and without what needs them: what the runtime acts on while somebody is typing.
 Model effective(const Model& model);

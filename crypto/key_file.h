@@ -25,4 +25,11 @@ std::string to_base64(const std::array<std::uint8_t, 32>& key);
 // long as the file system takes.
 Result<Secret<32>, KeyFileError> read_key_file(const std::string& path);
 
+// The keys of an SA: up to 96 octets in hexadecimal, as `openssl rand -hex N` prints them. What is behind `octets` is
+// zero. None if it is not exactly that many octets.
+inline constexpr std::size_t kMaxHexKey = 96;
+using HexKey = Secret<kMaxHexKey>;
+std::optional<HexKey> parse_hex_key(std::string_view hex, std::size_t octets) noexcept;
+Result<HexKey, KeyFileError> read_hex_key_file(const std::string& path, std::size_t octets);
+
 }  // namespace culvert::crypto

@@ -64,6 +64,8 @@ public:
                                     .busy = options.poll_busy,
                                     .realtime = options.realtime,
                                     .hash_seed = seed,
+                                    .tunnel_activity = tunnel_activity_,
+                                    .protection_activity = {&protection_activity_[0], protection_activity_.size()},
                                     .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
                                                         activity_.all(), bfd_activity_.all(), hints_));
@@ -158,6 +160,17 @@ public:
         return bfd_activity_[session];
     }
 
+    const api::TunnelActivity& activity(InterfaceId tunnel) const override { return tunnel_activity_[index(tunnel)]; }
+    WorkerId owner(ProtectionId protection) const override
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(protection) % workers_.size())};
+    }
+    const api::ProtectionActivity& activity(ProtectionId protection) const override
+    {
+        CULVERT_CHECK(index(protection) < protection_activity_.size());
+        return protection_activity_[index(protection)];
+    }
+
     std::array<std::uint64_t, api::kVerdictCount> verdicts() const override
     {
         std::array<std::uint64_t, api::kVerdictCount> sum{};
@@ -201,6 +214,11 @@ public:
     {
         return writer_.lookup(vrf, destination);
     }
+    api::DownView down(api::DownKind kind, std::uint32_t id) const override
+    {
+        const auto state = tables_.down(kind, id);
+        return {state.causes, state.epoch, tables_.met_down(kind, id)};
+    }
 
 private:
     PortId free_id() const
@@ -226,6 +244,8 @@ private:
     fib::FibWriter writer_;
     Activity<PeerId, api::PeerActivity> activity_;
     Activity<BfdSessionId, api::BfdActivity> bfd_activity_;
+    std::vector<api::TunnelActivity> tunnel_activity_{std::size_t{1} << 16};  // by InterfaceId
+    fib::IdTable<api::ProtectionActivity> protection_activity_{api::kMaxProtections};
     node::OwnerHints hints_;
     std::map<PortId, std::unique_ptr<io::Port>> ports_;
     std::vector<std::unique_ptr<Worker>> workers_;

@@ -1,6 +1,7 @@
 #include "dataplane/pipeline.h"
 
 #include "dataplane/node/bfd_speaker.h"
+#include "dataplane/node/outer.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/node/udp.h"
 #include "dataplane/wire/ethernet.h"
@@ -136,14 +137,18 @@ void Pipeline::inject(const api::Inject& inject) noexcept
 void Pipeline::command(const api::WorkerCommand& command) noexcept
 {
     if (const auto* keys = std::get_if<api::InstallKeys>(&command)) ctx_.hints.put(keys->local_index, ctx_.self);
-    ctx_.peers.apply(command, ctx_.now);
+    if (const auto* sa = std::get_if<api::InstallSa>(&command); sa && sa->direction == api::SaDirection::Inbound)
+        ctx_.hints.put(sa->spi, ctx_.self);
+    if (!ctx_.peers.apply(command, ctx_.now)) ctx_.sas.apply(command, ctx_.now);
     if (ctx_.bfd != nullptr) {
         if (const auto* session = std::get_if<api::SetBfdSession>(&command)) ctx_.bfd->apply(*session);
         if (const auto* session = std::get_if<api::DeleteBfdSession>(&command)) ctx_.bfd->apply(*session);
         drain();
     }
 
-    if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
+    if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
+        (hash->family == Family::Ipv4 ? ctx_.hash4 : ctx_.hash6) = node::HashMask::of(hash->fields);
+    } else if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
         if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
     } else if (const auto* release = std::get_if<api::ReleaseHeld>(&command)) {
         auto list =
@@ -182,6 +187,27 @@ void Pipeline::settle() noexcept
         return ctx_.link.events.push(event);
     });
     if (lost != 0) ctx_.link.lost_events.fetch_add(lost, std::memory_order_relaxed);
+    settle_sas();
+}
+
+bool Pipeline::settle_loans(bool idle) noexcept
+{
+    if (ctx_.loans.empty()) return false;
+    ctx_.loans.settle(ctx_, idle);
+    drain();
+    return true;
+}
+
+// Events of the SAs, and keepalives of those that are silent.
+void Pipeline::settle_sas() noexcept
+{
+    const auto lost = ctx_.sas.take_events([this](const api::WorkerEvent& event) {
+        ctx_.told_control = true;
+        return ctx_.link.events.push(event);
+    });
+    if (lost != 0) ctx_.link.lost_events.fetch_add(lost, std::memory_order_relaxed);
+    ctx_.sas.take_keepalives([this](const esp::Keepalive& k) { nat_keepalive(k); });
+    drain();
 }
 
 bool Pipeline::speak(TimePoint now, TimePoint heard_until) noexcept
@@ -193,9 +219,23 @@ bool Pipeline::speak(TimePoint now, TimePoint heard_until) noexcept
     return true;
 }
 
-void Pipeline::expire() noexcept { end_all(ctx_.holds.expire(ctx_.now), Verdict::DropHoldExpired); }
+void Pipeline::expire() noexcept
+{
+    ctx_.sas.expire(ctx_.now);
+    settle_sas();
+    PacketList late;
+    ctx_.reassembly.expire(ctx_.now, late);
+    while (!late.empty()) ctx_.emit(late.pop());
+    end_all(ctx_.holds.expire(ctx_.now), Verdict::DropHoldExpired);
+}
 
-void Pipeline::shut_down() noexcept { end_all(ctx_.holds.release_all(), Verdict::DropShutdown); }
+void Pipeline::shut_down() noexcept
+{
+    ctx_.loans.shut_down(ctx_);
+    for (auto& queue : ctx_.queues) end_all(std::exchange(queue, {}), Verdict::DropShutdown);
+    end_all(ctx_.reassembly.release_all(), Verdict::DropShutdown);
+    end_all(ctx_.holds.release_all(), Verdict::DropShutdown);
+}
 
 void Pipeline::resume(PacketList list) noexcept
 {
@@ -228,7 +268,23 @@ void Pipeline::keepalive(PeerId peer) noexcept
     meta.peer = peer;
     meta.output = p->interface;
     meta.flow_hash = 1;  // there is no inner flow to tell apart
-    meta.stage = Stage::Encap;
+    meta.stage = Stage::EncapWireguard;
+    ctx_.emit(m);
+}
+
+void Pipeline::nat_keepalive(const esp::Keepalive& k) noexcept
+{
+    const auto* protection = ctx_.tables.protection(k.protection);
+    if (protection == nullptr) return;
+    rte_mbuf* m = rte_pktmbuf_alloc(ctx_.pool);
+    if (m == nullptr) return ctx_.counters.verdict(Verdict::DropNoBuffer);
+    auto& meta = node::begin(m, ctx_.now);
+    node::append(m, 1);
+    node::data(m)[0] = 0xff;
+    meta.output = protection->interface;
+    meta.flow_hash = 1;  // there is no inner flow to tell apart
+    node::OuterUdp{k.outer_vrf, k.local.address, k.local.port, k.remote}.put(
+        m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++)});
     ctx_.emit(m);
 }
 
@@ -259,12 +315,17 @@ void Pipeline::run(Burst& burst, Stage stage) noexcept
             case Stage::Lookup6: node::lookup_ipv6(ctx_, burst); break;
             case Stage::Local: node::local(ctx_, burst); break;
             case Stage::Bfd: node::take_bfd(ctx_, burst); break;
-            case Stage::Decap: node::decap_wireguard(ctx_, burst); break;
+            case Stage::Reassemble: node::reassemble(ctx_, burst); break;
+            case Stage::DecapEsp: node::decap_esp(ctx_, burst); break;
+            case Stage::DecapGre: node::decap_gre(ctx_, burst); break;
+            case Stage::DecapWireguard: node::decap_wireguard(ctx_, burst); break;
             case Stage::Forward4: node::forward_ipv4(ctx_, burst); break;
             case Stage::Forward6: node::forward_ipv6(ctx_, burst); break;
             case Stage::Answer: node::answer(ctx_, burst); break;
             case Stage::Fragment: node::fragment(ctx_, burst); break;
-            case Stage::Encap: node::encap_wireguard(ctx_, burst); break;
+            case Stage::EncapGre: node::encap_gre(ctx_, burst); break;
+            case Stage::EncapEsp: node::encap_esp(ctx_, burst); break;
+            case Stage::EncapWireguard: node::encap_wireguard(ctx_, burst); break;
             case Stage::Rewrite: node::rewrite(ctx_, burst); break;
             case Stage::Transmit: return transmit(burst);
             case Stage::End: return finish(burst);
@@ -323,6 +384,7 @@ void Pipeline::finish(Burst& burst) noexcept
             case Verdict::PuntArp:
             case Verdict::PuntNd:
             case Verdict::PuntWireguard:
+            case Verdict::PuntPathMtu:
                 for (rte_mbuf* m : run) punt(m);
                 return;
             default:
@@ -360,6 +422,11 @@ void Pipeline::punt(rte_mbuf* m) noexcept
         punt_.from = d.from;
         punt_.to = d.to;
         bytes = d.payload;
+    } else if (meta.verdict == Verdict::PuntPathMtu) {
+        punt_.klass = api::PuntClass::PathMtu;
+        punt_.interface = meta.input;
+        bytes = node::data(m);
+        bytes = bytes.first(std::min(bytes.size(), punt_.bytes.size()));
     } else {
         punt_.klass = meta.verdict == Verdict::PuntArp ? api::PuntClass::Arp : api::PuntClass::NeighborDiscovery;
         punt_.interface = meta.input;

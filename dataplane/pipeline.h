@@ -2,6 +2,7 @@
 
 #include "dataplane/node/context.h"
 
+#include <algorithm>
 #include <span>
 
 namespace culvert::dataplane {
@@ -20,8 +21,8 @@ public:
 };
 
 // The stages of one worker, run to completion for each burst: when an entry point returns, every packet has left,
-// waits in the hold table, or was freed. The end of the pipeline alone frees, punts and transmits, and counts each
-// packet's verdict once.
+// waits in the hold table or for another worker's cipher, or was freed. The end of the pipeline alone frees, punts and
+// transmits, and counts each packet's verdict once.
 class Pipeline {
 public:
     Pipeline(node::Context& context, Outlet& outlet) noexcept : ctx_(context), outlet_(outlet) {}
@@ -38,9 +39,14 @@ public:
     void command(const api::WorkerCommand& command) noexcept;
     // After commands and bursts: sessions that can send now, events of the peers.
     void settle() noexcept;
+    // Bursts whose cipher other workers have done by now. `idle`: or do it here. False: there are none.
+    bool settle_loans(bool idle) noexcept;
     // What has waited too long. next_deadline() says when to call it.
     void expire() noexcept;
-    TimePoint next_deadline() const noexcept { return ctx_.holds.next_deadline(); }
+    TimePoint next_deadline() const noexcept
+    {
+        return std::min({ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline(), ctx_.sas.next_deadline()});
+    }
 
     // BFD's timers, after all that has come in was looked at. Every packet that came in before `heard_until` has been.
     // True: something was due.
@@ -62,6 +68,8 @@ private:
     void resume(node::PacketList list) noexcept;
     void end_all(node::PacketList list, api::Verdict verdict) noexcept;
     void keepalive(PeerId peer) noexcept;
+    void settle_sas() noexcept;
+    void nat_keepalive(const esp::Keepalive& keepalive) noexcept;
 
     node::Context& ctx_;
     Outlet& outlet_;

@@ -22,6 +22,7 @@ constexpr unsigned kInbox = 1024;
 constexpr unsigned kControlInbox = 256;
 constexpr std::size_t kCommandsARound = 64;
 constexpr std::size_t kInjectsARound = 32;
+constexpr unsigned kFullRounds = 8;
 
 // A producer that was preempted holds up nobody.
 rte_ring* make_inbox(const std::string& name, unsigned size)
@@ -39,17 +40,23 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
     : options_(options),
       name_(name),
       peers_(aead_, activity),
+      sas_(aead_, options.protection_activity),
       holds_(options.max_held),
+      loans_(options.workers),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
+               .sas = sas_,
                .holds = holds_,
                .link = link_,
                .hints = hints,
                .pool = pool,
                .self = options.id,
                .workers = options.workers,
-               .hash_seed = options.hash_seed},
+               .hash_seed = options.hash_seed,
+               .tunnel_activity = options.tunnel_activity,
+               .reassembly =
+                   node::Reassembly({.fragments = std::min<std::size_t>(1024, options.max_held)}, options.hash_seed)},
       bfd_(context_, bfd_activity, mix(options.hash_seed ^ mix(index(options.id) + 1U))),
       pipeline_(context_, *this),
       idle_(link_.worker_wake, {.busy = options.busy}),
@@ -72,6 +79,10 @@ void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
 {
     host_link_ = &host_link;
     all_.assign(all.begin(), all.end());
+    std::vector<node::LoanDesk::Lender> lenders;
+    for (Worker* const other : all_)
+        if (other != this) lenders.push_back({&other->loans_, &other->link_.worker_wake});
+    context_.loans.open(options_.id, aead_, std::move(lenders));
     thread_ = std::thread{[this] { main(); }};
 }
 
@@ -111,6 +122,10 @@ void Worker::main()
         if (const auto pinned = io::pin_thread(*options_.cpu); !pinned) log::warning("worker", "{}", pinned.error());
     }
     const io::LcoreRegistration registration;
+    if (index(options_.id) == 0) {
+        link_watch_ = std::make_unique<io::LinkWatch>();
+        if (const int fd = link_watch_->fd(); fd >= 0) idle_.add_queue({&fd, 1});
+    }
     reader_.online();
 
     TimePoint last = clock_.now();
@@ -162,10 +177,11 @@ bool Worker::round() noexcept
     found |= poll_workers();
     found |= poll_host();
     found |= poll_ports();
+    found |= lend();
     pipeline_.settle();
     speak();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
-    if (context_.now >= next_link_poll_) poll_links();
+    if (context_.now >= next_link_look_) poll_links();
     if (waiting_frames_ != 0) {
         waiting_frames_ = 0;
         for (auto& queue : transmit_) {
@@ -179,6 +195,16 @@ bool Worker::round() noexcept
     return found;
 }
 
+// Others' ciphers, and the bursts of ours that come back. A worker lends when its rounds have been full for a while.
+bool Worker::lend() noexcept
+{
+    if (options_.workers == 1) return false;
+    pressure_ = round_packets_ >= kBurstMax / 2 ? pressure_ + 1 : 0;
+    context_.loans.press(pressure_ >= kFullRounds);
+    const bool any = loans_.work(aead_, [this](WorkerId owner) { all_[index(owner)]->link_.worker_wake.signal(); });
+    return pipeline_.settle_loans(round_packets_ == 0) || any;
+}
+
 // Keys are wiped in the ring itself: no copy of them is made on the way.
 bool Worker::poll_control() noexcept
 {
@@ -189,6 +215,8 @@ bool Worker::poll_control() noexcept
             if (auto* keys = std::get_if<api::InstallKeys>(&command)) {
                 crypto::wipe(keys->sending.data(), keys->sending.size());
                 crypto::wipe(keys->receiving.data(), keys->receiving.size());
+            } else if (auto* sa = std::get_if<api::InstallSa>(&command)) {
+                crypto::wipe(sa->key.data(), sa->key.size());
             }
         });
         if (!took) break;
@@ -313,13 +341,38 @@ void Worker::mind_urgency() noexcept
 
 void Worker::poll_links() noexcept
 {
+    const bool all = link_watch_->changed() || context_.now >= next_link_poll_;
+    bool dpdk = false;
     for (auto& link : links_) {
-        const bool up = link.port->link_up();
-        if (up == link.up) continue;
-        link.up = up;
-        context_.raise(api::LinkChanged{link.id, up});
+        const bool kernel = index(link.id) >= io::kFirstOwnPort;
+        dpdk |= !kernel;
+        if (all || !kernel) look_at_link(link);
     }
-    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+    next_link_look_ = links_.empty() ? kNever : context_.now + kLinkLook;
+    if (links_.empty())
+        next_link_poll_ = kNever;
+    else if (all)
+        next_link_poll_ = context_.now + (dpdk || link_watch_->fd() < 0 ? kDpdkLinkPoll : kKernelLinkPoll);
+}
+
+// A lost link takes the port's next hops out at once, in every worker. It may be lost before an interface is on the
+// port: then the word is set when it has come to be.
+void Worker::look_at_link(Link& link) noexcept
+{
+    const bool up = link.port->link_up();
+    const auto port = index(link.id);
+    if (up) {
+        link.told = 0;
+    } else if (const auto generation = context_.tables.generation(api::DownKind::Port, port); generation != link.told) {
+        if (const auto epoch = context_.tables.set_down(api::DownKind::Port, port, generation, fib::cause::kLink)) {
+            link.told = generation;
+            context_.raise(
+                api::WentDown{api::DownKind::Port, port, fib::cause::kLink, *epoch, context_.now, clock_.now()});
+        }
+    }
+    if (up == link.up) return;
+    link.up = up;
+    context_.raise(api::LinkChanged{link.id, up});
 }
 
 // Queue q of a port belongs to worker q modulo the number of workers; it sends by the queue with its own number, or
@@ -362,7 +415,7 @@ void Worker::adopt_ports()
     }
     for (std::size_t at = 0; at < open.size(); ++at)
         if (!open[at]) transmit_[at].reset();
-    next_link_poll_ = links_.empty() ? kNever : context_.now + kLinkPoll;
+    next_link_look_ = next_link_poll_ = links_.empty() ? kNever : context_.now;
     adopted_.store(ports, std::memory_order_release);
 }
 
@@ -409,6 +462,7 @@ bool Worker::work_waiting() noexcept
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
     if (host_link_->pending(options_.id) || io::has_packets(inbox_) || io::has_packets(control_inbox_)) return true;
+    if (!loans_.empty() || !context_.loans.empty()) return true;
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 

@@ -6,6 +6,7 @@
 #include "dataplane/io/clock.h"
 #include "dataplane/io/host_link.h"
 #include "dataplane/io/idle.h"
+#include "dataplane/io/link_watch.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/receive_stamps.h"
 #include "dataplane/node/bfd_speaker.h"
@@ -39,7 +40,9 @@ public:
         bool busy = false;            // never sleeps
         bool realtime = true;         // may go before all other threads while it has BFD sessions
         std::uint64_t hash_seed = 0;
-        std::size_t max_held = 1024;  // packets
+        std::span<api::TunnelActivity> tunnel_activity{};
+        std::span<api::ProtectionActivity> protection_activity{};
+        std::size_t max_held = 1024;  // packets; fragments beside them at most as many again
     };
 
     Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables, rte_mempool* pool,
@@ -64,9 +67,18 @@ private:
         io::ReceiveStamps stamps;
         Reception reception{};
     };
-    static constexpr Duration kLinkPoll = 50ms;
-    static constexpr Duration kHeldUp = 1ms;       // a gap between polls that is longer is a stall
-    static constexpr Duration kRestPeriod = 10ms;  // of a real-time worker
+    struct Link {
+        io::Port* port;
+        PortId id;
+        bool up;
+        std::uint32_t told = 0;  // the generation of the port's word that was set because of this loss
+    };
+    // How often links are looked at: the kernel's devices when it says so and now and then all the same, DPDK's always.
+    static constexpr Duration kLinkLook = 1ms;
+    static constexpr Duration kKernelLinkPoll = 50ms;
+    static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
+    static constexpr Duration kHeldUp = 1ms;         // a gap between polls that is longer is a stall
+    static constexpr Duration kRestPeriod = 10ms;    // of a real-time worker
     static constexpr Duration kRest = 1ms;
     static constexpr Duration kLongestSilence = 20ms;  // of another worker that is waited for before a BFD verdict
 
@@ -80,7 +92,9 @@ private:
     void speak() noexcept;
     void mind_urgency() noexcept;
     bool poll_ports() noexcept;
+    bool lend() noexcept;
     void poll_links() noexcept;
+    void look_at_link(Link& link) noexcept;
     void adopt_ports();
     TimePoint next_deadline() const noexcept;
 
@@ -98,7 +112,9 @@ private:
     node::Counters counters_;
     crypto::AeadContext aead_;
     wg::PeerTable peers_;
+    esp::SaTable sas_;
     node::HoldTable holds_;
+    node::LoanBox loans_;  // of other workers
     node::Context context_;
     node::BfdSpeaker bfd_;
     Pipeline pipeline_;
@@ -116,12 +132,9 @@ private:
     std::vector<Queue> queues_;  // that this worker receives from
     std::array<std::unique_ptr<TransmitQueue>, io::kMaxPorts> transmit_;
     std::array<std::uint8_t, io::kMaxPorts> transmitter_{};
-    struct Link {
-        io::Port* port;
-        PortId id;
-        bool up;
-    };
-    std::vector<Link> links_;  // whose state this worker watches
+    std::unique_ptr<io::LinkWatch> link_watch_;  // of the worker that watches links
+    std::vector<Link> links_;                    // whose state this worker watches
+    TimePoint next_link_look_ = kNever;
     TimePoint next_link_poll_ = kNever;
     std::size_t waiting_frames_ = 0;  // transmit queues that are not empty
 
@@ -138,6 +151,7 @@ private:
     node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
     std::atomic<std::int64_t> longest_gap_{0};
     std::size_t round_packets_ = 0;
+    unsigned pressure_ = 0;  // rounds in a row that were full
     std::thread thread_;
 };
 

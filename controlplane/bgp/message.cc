@@ -18,6 +18,7 @@ constexpr std::size_t kMaxNameSent = 64;          // a host or domain name in th
 enum class Capability : std::uint8_t {
     Multiprotocol = 1,
     RouteRefresh = 2,
+    ExtendedNextHop = 5,
     ExtendedMessage = 6,
     GracefulRestart = 64,
     FourOctetAs = 65,
@@ -53,6 +54,20 @@ std::string masked(Bytes text)
     for (auto& c : out)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
     return out;
+}
+
+// RFC 8950 4: (AFI, SAFI, AFI of the next hop), six octets each. False: not a whole number of them.
+bool decode_extended_next_hop(Reader in, Capabilities& capabilities)
+{
+    while (!in.empty()) {
+        const Afi afi{in.u16()};
+        const auto safi = in.u16();
+        const Afi next_hop{in.u16()};
+        if (!in.ok()) return false;
+        if (afi == Afi::Ipv4 && safi == static_cast<std::uint16_t>(Safi::Unicast) && next_hop == Afi::Ipv6)
+            capabilities.extended_next_hop = true;
+    }
+    return true;
 }
 
 void decode_graceful_restart(Reader& in, Capabilities& capabilities)
@@ -108,6 +123,9 @@ bool decode_capabilities(Bytes list, Capabilities& capabilities)
             case Capability::GracefulRestart:
                 decode_graceful_restart(v, capabilities);
                 if (!v.ok()) return false;
+                break;
+            case Capability::ExtendedNextHop:
+                if (!decode_extended_next_hop(v, capabilities)) return false;
                 break;
             case Capability::RouteRefresh: capabilities.route_refresh |= value.empty(); break;
             case Capability::RouteRefreshOld: capabilities.route_refresh_old |= value.empty(); break;
@@ -193,6 +211,12 @@ std::vector<std::uint8_t> encode_capabilities(const Capabilities& capabilities)
     if (capabilities.four_octet_as) {
         v.u32(index(*capabilities.four_octet_as));
         put(Capability::FourOctetAs);
+    }
+    if (capabilities.extended_next_hop) {
+        v.u16(static_cast<std::uint16_t>(Afi::Ipv4));
+        v.u16(static_cast<std::uint16_t>(Safi::Unicast));
+        v.u16(static_cast<std::uint16_t>(Afi::Ipv6));
+        put(Capability::ExtendedNextHop);
     }
     if (capabilities.extended_message) put(Capability::ExtendedMessage);
     if (!capabilities.hostname.empty()) {

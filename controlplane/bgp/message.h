@@ -128,6 +128,7 @@ struct Capabilities {
     bool route_refresh = false;           // RFC 2918
     bool route_refresh_old = false;       // code 128, before the RFC
     bool enhanced_route_refresh = false;  // RFC 7313
+    bool extended_next_hop = false;       // RFC 8950, of IPv4 unicast with IPv6 next hops
     bool extended_message = false;        // RFC 8654
     std::optional<GracefulRestart> graceful_restart;
     std::string hostname, domain;       // draft-walton-bgp-hostname-capability; control characters masked

@@ -563,6 +563,7 @@ void Session::negotiate(Connection& connection) const
     n.external = connection.received.asn != connection.sent.asn;
     n.ipv4_unicast = speaks(ours, Family::Ipv4) && speaks(theirs, Family::Ipv4);
     n.ipv6_unicast = speaks(ours, Family::Ipv6) && speaks(theirs, Family::Ipv6);
+    n.extended_next_hop = n.ipv4_unicast && ours.extended_next_hop && theirs.extended_next_hop;
     n.route_refresh = ours.route_refresh && (theirs.route_refresh || theirs.route_refresh_old);
     n.enhanced_route_refresh = ours.enhanced_route_refresh && theirs.enhanced_route_refresh;
     n.local_as = connection.sent.asn;
@@ -644,6 +645,7 @@ Open Session::local_open() const
     if (config_.ipv6_unicast) c.multiprotocol.push_back({Afi::Ipv6, Safi::Unicast});
     c.four_octet_as = config_.local_as;
     c.route_refresh = c.route_refresh_old = c.enhanced_route_refresh = true;
+    c.extended_next_hop = config_.extended_next_hop && config_.ipv4_unicast;
     c.extended_message = config_.extended_message;
     c.hostname = config_.hostname;
     c.domain = config_.domain;

@@ -70,6 +70,7 @@ struct SessionConfig {
     bool capabilities = true;       // `dont-capability-negotiate` clears it
     bool ipv4_unicast = true;       // activated families
     bool ipv6_unicast = false;
+    bool extended_next_hop = false;  // RFC 8950: offers IPv4 prefixes with IPv6 next hops
     bool extended_message = true;
     bool enforce_first_as = true;
     std::string hostname, domain;  // the hostname capability; empty: not sent

@@ -341,7 +341,7 @@ private:
         return asn != 0 ? Defect{} : discard("AS 0");  // RFC 7607
     }
 
-    // RFC 4760 3, RFC 2545 3, RFC 7606 7.11.
+    // RFC 4760 3, RFC 2545 3, RFC 8950 3, RFC 7606 7.11.
     bool take_reach(Bytes value, Bytes whole)
     {
         Reader in{value};
@@ -358,14 +358,15 @@ private:
             return true;
         }
         const auto size = next_hop.remaining();
-        const bool size_agrees = *family == Family::Ipv4 ? size == 4 : size == 16 || size == 32;
-        if (!size_agrees) return fail(update_error::kOptionalAttribute, whole);
+        const bool classic = *family == Family::Ipv4 && size == 4;
+        const bool extended = (*family == Family::Ipv6 || negotiated_.extended_next_hop) && (size == 16 || size == 32);
+        if (!classic && !extended) return fail(update_error::kOptionalAttribute, whole);
         if (!is_nlri(nlri, *family)) return fail(update_error::kOptionalAttribute, whole);
         mp_reach_ |= !nlri.empty();
         mp_family_ = *family;
         mp_nlri_ = nlri;
 
-        auto address = read_address(next_hop, *family);
+        auto address = read_address(next_hop, classic ? Family::Ipv4 : Family::Ipv6);
         std::optional<Ipv6Address> link_local;
         if (!next_hop.empty()) {
             const auto second = read_address(next_hop, Family::Ipv6);

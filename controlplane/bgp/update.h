@@ -22,6 +22,7 @@ struct Negotiated {
     bool external = true;           // eBGP: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST from it are discarded
     bool ipv4_unicast = true;
     bool ipv6_unicast = false;
+    bool extended_next_hop = false;  // RFC 8950: IPv4 prefixes may have IPv6 next hops, in MP_REACH_NLRI
     bool route_refresh = false;
     bool enhanced_route_refresh = false;
     Asn local_as{}, remote_as{};

@@ -1,6 +1,7 @@
 #include "controlplane/fib/programmer.h"
 
 #include "base/check.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 #include <deque>
@@ -21,12 +22,13 @@ namespace {
 constexpr std::uint8_t kPrefixLimit = route::Tables::kMaxRecursion;
 constexpr std::size_t kMaxMembers = 64;
 constexpr std::size_t kBacklogHigh = 1 << 17;
+constexpr std::size_t kRememberedFailures = 4096;
 
 bool same(const api::SetNexthop& a, const api::SetNexthop& b) noexcept
 {
     return a.id == b.id && a.kind == b.kind && a.resolved == b.resolved && a.interface == b.interface &&
            a.vrf == b.vrf && a.via == b.via && a.peer == b.peer && a.mtu == b.mtu && a.gateway == b.gateway &&
-           a.mac == b.mac;
+           a.mac == b.mac && a.session == b.session && a.lost == b.lost;
 }
 
 bool same(const api::SetPeer& a, const api::SetPeer& b) noexcept
@@ -42,11 +44,13 @@ struct HopKey {
         kNoInterface
     };
     IpAddress address{};  // Gateway
+    bool itself = false;  // Gateway
     friend auto operator<=>(const HopKey&, const HopKey&) = default;
 
     static HopKey of(const route::Nexthop& n) noexcept
     {
         HopKey key{n.type};
+        key.itself = n.itself;
         const bool on_interface = n.type == NexthopType::Attached || n.type == NexthopType::Gateway;
         if (on_interface) key.interface = n.interface;
         if (n.type == NexthopType::Gateway) key.address = n.gateway;
@@ -60,7 +64,6 @@ struct HopKey {
 struct GroupKey {
     NexthopSetId set{};
     std::uint8_t limit = kPrefixLimit;  // members at most so many recursions away
-    bool backup = false;                // of the set's backup next hops
     friend auto operator<=>(const GroupKey&, const GroupKey&) = default;
 };
 
@@ -72,6 +75,12 @@ struct Member {
 
 using OnLink = std::pair<InterfaceId, IpAddress>;
 
+// Where a neighbour's address is routed.
+VrfId vrf_of(const InterfaceSpec& interface, const IpAddress& neighbor) noexcept
+{
+    return neighbor.is_v6() && neighbor.is_link_local() ? api::link_vrf(interface.id) : interface.vrf;
+}
+
 }  // namespace
 
 struct Programmer::State {
@@ -80,9 +89,12 @@ struct Programmer::State {
         HopKey key;
         NexthopId id{kNoNexthop};
         std::uint32_t refs = 0;
+        std::uint32_t holds = 0;       // of refs, those of hold_gateway()
         std::uint32_t retirement = 0;  // the newest; older entries of retiring_ are void
         bool pushed = false;
         bool usable = false;
+        bool down = false;    // usable, but whoever watches it says that it has failed
+        bool failed = false;  // at least once: what returns to it does so at a pace
         std::uint8_t recursion = 0;
         const char* reason = "not resolved yet";
         api::SetNexthop word{};      // as pushed last
@@ -96,8 +108,11 @@ struct Programmer::State {
         std::uint32_t refs = 0;
         std::uint32_t retirement = 0;
         std::vector<std::pair<Hop*, std::uint16_t>> hops;  // all of the set, with weights; holds references
-        Group* backup = nullptr;
+        Group* backup = nullptr;      // holds a reference; shared with routes that have just its next hops
+        std::set<Group*> fronts;      // whose backup this is
         std::vector<Member> members;  // as pushed last
+        GroupId pushed_backup{kNoGroup};
+        bool leads_somewhere = false;  // has a member that is usable and not down
     };
     struct SetUse {
         Group* group = nullptr;
@@ -241,6 +256,11 @@ struct Programmer::State {
                 word.peer = peer;
                 return;
             }
+            case InterfaceKind::Tunnel:
+                word.kind = NexthopKind::Tunnel;
+                word.interface = id;
+                word.gateway = address;
+                return;
             case InterfaceKind::Port: {
                 word.kind = NexthopKind::Adjacency;
                 word.interface = id;
@@ -249,6 +269,8 @@ struct Programmer::State {
                 if (neighbor != neighbors.end()) {
                     word.resolved = true;
                     word.mac = neighbor->second.mac;
+                } else {
+                    word.lost = lost_neighbors.contains({id, address});
                 }
                 return;
             }
@@ -258,13 +280,14 @@ struct Programmer::State {
     // Works out what a next hop is now, and tells the dataplane and the groups it is in if that is news.
     void update(Hop& hop)
     {
-        const bool was_usable = hop.usable;
+        const bool was_usable = hop.usable, was_down = hop.down;
         const std::uint8_t was_recursion = hop.recursion;
         const HopKey& key = hop.key;
         api::SetNexthop word{hop.id, NexthopKind::Reject};
         std::optional<OnLink> link;
         Group* via = nullptr;
         hop.usable = true;
+        hop.down = false;
         hop.recursion = 0;
         hop.reason = "";
 
@@ -281,8 +304,9 @@ struct Programmer::State {
                     hop.usable = false;
                     hop.reason = it == interfaces.end() ? "no such interface" : "the interface is down";
                 } else if (it->second.kind != InterfaceKind::Loopback) {
-                    word.kind =
-                        it->second.kind == InterfaceKind::Port ? NexthopKind::Glean : NexthopKind::WireguardLookup;
+                    word.kind = it->second.kind == InterfaceKind::Port     ? NexthopKind::Glean
+                                : it->second.kind == InterfaceKind::Tunnel ? NexthopKind::Tunnel
+                                                                           : NexthopKind::WireguardLookup;
                     word.interface = key.interface;
                 }  // the rest of a loopback's subnet is nowhere: rejected
                 link = OnLink{key.interface, IpAddress{}};
@@ -304,12 +328,29 @@ struct Programmer::State {
                     on_interface(hop, id, key.address, word);
                 } else {
                     hop.recursion = r->recursion;
-                    via = acquire(GroupKey{r->set, static_cast<std::uint8_t>(r->recursion - 1), false});
+                    via = acquire(GroupKey{r->set, static_cast<std::uint8_t>(r->recursion - 1)});
                     word.kind = NexthopKind::Via;
                     word.vrf = key.vrf;
                     word.via = via->id;
                 }
                 break;
+        }
+
+        if (key.type == NexthopType::Gateway && !key.itself) {
+            const Gateway at =
+                link ? Gateway{kDefaultVrf, link->first, link->second} : Gateway{key.vrf, kNoInterface, key.address};
+            if (const auto session = sessions.find(at); session != sessions.end()) word.session = session->second;
+            const char* reason = tables.gateway_down(at.vrf, at.interface, at.address);
+            if (reason == nullptr && key.tracked()) {
+                const route::Resolution* r = tables.resolution(key.vrf, key.address);
+                if (r != nullptr && r->reachable && r->down) reason = "all ways to it have failed";
+            }
+            if (hop.usable && reason != nullptr) {
+                hop.down = true;
+                hop.reason = reason;
+            }
+            hop.failed |= hop.down || (was_usable && !hop.usable) || failed_gateways.contains(key);
+            if (hop.failed) remember_failure(key);
         }
 
         set_link(hop, link);
@@ -320,10 +361,20 @@ struct Programmer::State {
         }
         std::swap(hop.via, via);
         if (via != nullptr) release(via);
-        if (was_usable != hop.usable || was_recursion != hop.recursion) {
+        if (was_usable != hop.usable || was_down != hop.down || was_recursion != hop.recursion) {
             const std::vector<Group*> in(hop.groups.begin(), hop.groups.end());
             for (Group* group : in) regroup(*group);
         }
+    }
+
+    // Of a next hop that goes with its last route and is made anew when the route comes back. The oldest are forgotten.
+    void remember_failure(const HopKey& key)
+    {
+        if (!failed_gateways.insert(key).second) return;
+        failures_in_order.push_back(key);
+        if (failures_in_order.size() <= kRememberedFailures) return;
+        failed_gateways.erase(failures_in_order.front());
+        failures_in_order.pop_front();
     }
 
     void update_link(const OnLink& link)
@@ -332,6 +383,16 @@ struct Programmer::State {
         if (it == by_link.end()) return;
         const std::vector<Hop*> here(it->second.begin(), it->second.end());
         for (Hop* hop : here) update(*hop);
+    }
+
+    void update_gateway(const Gateway& gateway)
+    {
+        if (gateway.interface != kNoInterface) {
+            update_link({gateway.interface, gateway.address});
+            return;
+        }
+        const auto hop = hop_ids.find(HopKey{NexthopType::Gateway, gateway.vrf, kNoInterface, gateway.address});
+        if (hop != hop_ids.end()) update(*hops[index(hop->second)]);
     }
 
     void update_interface(InterfaceId id)
@@ -353,7 +414,8 @@ struct Programmer::State {
 
     // ---- groups ----
 
-    Group* acquire(const GroupKey& key)
+    // `like`: whose buckets a new group begins with.
+    Group* acquire(const GroupKey& key, const Group* like = nullptr)
     {
         if (const auto it = group_ids.find(key); it != group_ids.end()) {
             Group* group = groups[index(it->second)].get();
@@ -370,14 +432,19 @@ struct Programmer::State {
         ++live_groups;
         tables.hold(key.set);
         const NexthopSet set = tables.nexthop_set(key.set);
-        if (!key.backup && !set.backup.empty()) group->backup = acquire(GroupKey{key.set, key.limit, true});
-        for (const route::Nexthop& n : key.backup ? set.backup : set.nexthops) {
+        if (!set.backup.empty()) {
+            const NexthopSetId backup = tables.intern({set.backup, {}});
+            group->backup = acquire(GroupKey{backup, key.limit});
+            group->backup->fronts.insert(group);
+            tables.drop(backup);
+        }
+        for (const route::Nexthop& n : set.nexthops) {
             Hop* hop = acquire(HopKey::of(n));
             group->hops.emplace_back(hop, std::max<std::uint16_t>(n.weight, 1));
             hop->groups.insert(group);
             if (hop->link) use_touched.insert(*hop->link);
         }
-        regroup(*group);
+        regroup(*group, like);
         return group;
     }
 
@@ -390,29 +457,59 @@ struct Programmer::State {
             if (hop->link) use_touched.insert(*hop->link);
     }
 
-    void regroup(Group& group)
+    // What the group's own next hops give: those that are good, or those that merely are not known to be useless.
+    static std::vector<Member> members_of(const Group& group, bool down_too)
     {
         std::vector<Member> members;
         for (const auto& [hop, weight] : group.hops)
-            if (hop->usable && hop->recursion <= group.key.limit && members.size() < kMaxMembers)
+            if (hop->usable && (down_too || !hop->down) && hop->recursion <= group.key.limit &&
+                members.size() < kMaxMembers)
                 members.push_back({hop->id, weight});
+        return members;
+    }
+
+    // A group has the good ones of its next hops, else those of its backup, else whatever is left.
+    void regroup(Group& group, const Group* like = nullptr)
+    {
+        std::vector<Member> members = members_of(group, false);
+        const bool leads = !members.empty();
+        if (!leads && group.backup != nullptr) members = members_of(*group.backup, false);
+        if (members.empty()) members = members_of(group, true);
         if (members.empty()) members.push_back({reject->id, 1});
-        if (members == group.members) return;
-        group.members = std::move(members);
-        push(api::SetGroup{group.id, static_cast<std::uint16_t>(group.members.size()),
-                           group.backup == nullptr ? kNoGroup : group.backup->id});
-        for (std::uint16_t i = 0; i < group.members.size(); ++i)
-            push(api::SetGroupMember{group.id, i, group.members[i].weight, group.members[i].nexthop});
+        // A backup that leads nowhere would reject what an outer group may still have another way for.
+        const GroupId backup =
+            leads && group.backup != nullptr && group.backup->leads_somewhere ? group.backup->id : kNoGroup;
+        const bool turned = std::exchange(group.leads_somewhere, leads) != leads;
+        if (members != group.members || backup != group.pushed_backup) {
+            const auto returns = [&](const Member& m) {
+                const auto& before = like != nullptr ? like->members : group.members;
+                return hops[index(m.nexthop)]->failed &&
+                       std::none_of(before.begin(), before.end(),
+                                    [&](const Member& old) { return old.nexthop == m.nexthop; });
+            };
+            api::SetGroup word{group.id, static_cast<std::uint16_t>(members.size()), backup};
+            word.like = like != nullptr ? like->id : kNoGroup;
+            word.gradual = std::any_of(members.begin(), members.end(), returns);
+            group.members = std::move(members);
+            group.pushed_backup = backup;
+            push(word);
+            for (std::uint16_t i = 0; i < group.members.size(); ++i)
+                push(api::SetGroupMember{group.id, i, group.members[i].weight, group.members[i].nexthop});
+        }
+        // Those in front have this one's members in place of their own, or know it as a backup of use.
+        const std::vector<Group*> fronts(group.fronts.begin(), group.fronts.end());
+        for (Group* front : fronts)
+            if (turned || !front->leads_somewhere) regroup(*front);
     }
 
     // ---- prefixes ----
 
-    Group* use(NexthopSetId set)
+    Group* use(NexthopSetId set, const Group* like = nullptr)
     {
         if (index(set) >= uses.size()) uses.resize(std::max<std::size_t>(index(set) + 1, uses.size() * 2));
         if (uses[index(set)].prefixes++ == 0) {
             tables.hold(set);
-            Group* group = acquire(GroupKey{set});
+            Group* group = acquire(GroupKey{set}, like);
             uses[index(set)].group = group;
         }
         return uses[index(set)].group;
@@ -431,7 +528,8 @@ struct Programmer::State {
     {
         if (change.before == change.after) return;
         if (change.after != route::kNoSet) {
-            push(api::SetRoute{change.vrf, change.prefix, use(change.after)->id});
+            const Group* like = index(change.before) < uses.size() ? uses[index(change.before)].group : nullptr;
+            push(api::SetRoute{change.vrf, change.prefix, use(change.after, like)->id});
         } else if (const Neighbor* host = host_route(change.vrf, change.prefix); host != nullptr) {
             push(api::SetRoute{change.vrf, change.prefix, uses[index(host->set)].group->id});
         } else {
@@ -456,7 +554,7 @@ struct Programmer::State {
         const auto [interface, address] = link;
         const auto it = interfaces.find(interface);
         bool wanted = false;
-        if (n.tracked && it != interfaces.end() && it->second.up && it->second.vrf == n.vrf) {
+        if (n.tracked && it != interfaces.end() && it->second.up && vrf_of(it->second, address) == n.vrf) {
             const route::Resolution* r = tables.resolution(n.vrf, address);
             wanted = r != nullptr && r->reachable && r->direct && r->source == route::Source::Connected &&
                      std::any_of(r->nexthops.begin(), r->nexthops.end(),
@@ -468,7 +566,7 @@ struct Programmer::State {
         const bool ours = tables.installed(n.vrf, host) == route::kNoSet;
         if (wanted) {
             if (host_routes.contains(key)) return;  // the same subnet on another interface was first
-            n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1}}, {}});
+            n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1, true}}, {}});
             host_routes[key] = link;
             const Group* group = use(n.set);
             if (ours) push(api::SetRoute{n.vrf, host, group->id});
@@ -484,14 +582,14 @@ struct Programmer::State {
     void track_neighbor(const OnLink& link, Neighbor& n)
     {
         const auto it = interfaces.find(link.first);
-        const bool wanted = it != interfaces.end() && !(link.second.is_v6() && link.second.is_link_local());
-        if (n.tracked && (!wanted || it->second.vrf != n.vrf)) {
+        const bool wanted = it != interfaces.end();
+        if (n.tracked && (!wanted || vrf_of(it->second, link.second) != n.vrf)) {
             n.tracked = false;
             judge_host_route(link, n);
             tables.untrack(client, n.vrf, link.second);
         }
         if (wanted && !n.tracked) {
-            n.vrf = it->second.vrf;
+            n.vrf = vrf_of(it->second, link.second);
             n.tracked = true;
             tables.track(client, n.vrf, link.second);
             tables.resolve(n.vrf, link.second);
@@ -524,6 +622,7 @@ struct Programmer::State {
         const NexthopSetId own = neighbor == neighbors.end() ? route::kNoSet : neighbor->second.set;
         for (const Hop* hop : it->second) {
             if (hop->key.type != NexthopType::Gateway || hop->refs == 0) continue;
+            if (hop->holds > 0) return true;
             for (const Group* group : hop->groups) {
                 const std::uint32_t by_host_route =
                     own != route::kNoSet && group->key == GroupKey{own} && uses[index(own)].prefixes == 1 ? 1 : 0;
@@ -667,7 +766,10 @@ struct Programmer::State {
                     if (hop->link) use_touched.insert(*hop->link);
                     release(hop);
                 }
-                if (group->backup != nullptr) release(group->backup);
+                if (group->backup != nullptr) {
+                    group->backup->fronts.erase(group);
+                    release(group->backup);
+                }
                 tables.drop(group->key.set);
                 group_ids.erase(group->key);
                 groups[r.object.id].reset();
@@ -718,37 +820,42 @@ struct Programmer::State {
         close(releasing);
     }
 
-    std::uint16_t path_mtu(VrfId vrf, const IpAddress& address) const
+    WayTo way_to(VrfId vrf, const IpAddress& address) const
     {
+        WayTo way;
         const auto entry = tables.lookup(vrf, address);
-        if (!entry) return 0;
-        std::uint16_t least = 0;
+        if (!entry) return way;
+        auto& least = way.mtu;
         const auto count = [&](std::uint16_t mtu) { least = least == 0 ? mtu : std::min(least, mtu); };
         const auto by = [&](InterfaceId id) {
-            if (const auto it = interfaces.find(id); it != interfaces.end() && it->second.up) count(it->second.mtu);
+            const auto it = interfaces.find(id);
+            if (it == interfaces.end() || !it->second.up) return;
+            count(it->second.mtu);
+            way.interfaces.insert(id);
         };
         for (const auto& route : entry->routes) {
             if (!route.selected) continue;
             const NexthopSet set = *route.set;
             for (const route::Nexthop& n : set.nexthops) {
-                if (n.type == NexthopType::Host)
+                if (n.type == NexthopType::Host) {
                     count(0xffff);
-                else if (n.interface != kNoInterface)
+                    way.here = true;
+                } else if (n.interface != kNoInterface)
                     by(n.interface);
                 else if (n.type == NexthopType::Gateway)
                     for (const auto& end : tables.resolve(n.vrf, n.gateway).nexthops) by(end.interface);
             }
         }
-        return least;
+        return way;
     }
 
     void raise_path_mtus()
     {
-        for (auto& [key, last] : watched_mtus) {
-            const std::uint16_t now = path_mtu(key.first, key.second);
-            if (last == now) continue;
-            last = now;
-            events.push_back(PathMtuChanged{key.first, key.second, now});
+        for (auto& [key, watched] : watched_mtus) {
+            const auto now = way_to(key.first, key.second);
+            if (watched.last == now) continue;
+            watched.last = now;
+            events.push_back(PathMtuChanged{key.first, key.second, now.mtu});
         }
     }
 
@@ -767,13 +874,21 @@ struct Programmer::State {
 
     std::map<InterfaceId, InterfaceSpec> interfaces;
     std::map<OnLink, Neighbor> neighbors;  // resolved ones
+    std::set<OnLink> lost_neighbors;
+    std::map<Gateway, BfdSessionId> sessions;
+    std::set<HopKey> failed_gateways;
+    std::deque<HopKey> failures_in_order;
     std::map<HostKey, OnLink> host_routes;
     std::set<OnLink> used, use_touched;
     std::map<PeerId, Peer> peers;
     std::deque<std::pair<PeerId, route::PrefixMap<std::uint32_t>>> orphans;  // sources of peers that were removed
     std::map<InterfaceId, route::PrefixMap<PeerId>> allowed;
     std::set<VrfId> vrfs;
-    std::map<std::pair<VrfId, IpAddress>, std::optional<std::uint16_t>> watched_mtus;
+    struct Watched {
+        std::size_t watchers = 0;
+        std::optional<WayTo> last;
+    };
+    std::map<std::pair<VrfId, IpAddress>, Watched> watched_mtus;
     bool mtus_stale = false;
 
     std::set<Object> removed;
@@ -836,6 +951,7 @@ void Programmer::remove_interface(InterfaceId id)
     set_interface(down);  // silent at once; the object itself goes when no next hop names it
     for (auto n = s.neighbors.lower_bound({id, IpAddress{}}); n != s.neighbors.end() && n->first.first == id;)
         s.forget_neighbor(n++);
+    std::erase_if(s.lost_neighbors, [id](const OnLink& link) { return link.first == id; });
     s.interfaces.erase(id);
     if (const auto a = s.allowed.find(id); a != s.allowed.end() && a->second.empty()) s.allowed.erase(a);
     s.update_interface(id);
@@ -848,6 +964,7 @@ void Programmer::set_neighbor(InterfaceId interface, const IpAddress& address, s
     State& s = *state_;
     const OnLink link{interface, address};
     const auto it = s.neighbors.find(link);
+    if (mac) s.lost_neighbors.erase(link);
     if (!mac) {
         if (it != s.neighbors.end()) s.forget_neighbor(it);
         if (failed) s.releasing.push_back({State::kOpen, {interface, address, false}});
@@ -866,6 +983,12 @@ bool Programmer::uses_neighbor(InterfaceId interface, const IpAddress& address) 
 }
 
 void Programmer::set_wireguard(const api::SetWireguard& wireguard) { state_->push(wireguard); }
+
+void Programmer::set_tunnel(const api::SetTunnel& tunnel) { state_->push(tunnel); }
+void Programmer::set_tunnel_endpoint(const api::SetTunnelEndpoint& endpoint) { state_->push(endpoint); }
+void Programmer::remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint) { state_->push(endpoint); }
+void Programmer::set_protection(const api::SetProtection& protection) { state_->push(protection); }
+void Programmer::remove_protection(ProtectionId id) { state_->push(api::DeleteProtection{id}); }
 
 void Programmer::set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips)
 {
@@ -946,7 +1069,8 @@ bool Programmer::run(std::size_t budget)
         const auto hop = s.hop_ids.find(HopKey{NexthopType::Gateway, tracking->vrf, kNoInterface, tracking->address});
         if (hop != s.hop_ids.end()) s.update(*s.hops[index(hop->second)]);
         for (auto& [id, interface] : s.interfaces) {
-            if (interface.vrf != tracking->vrf || interface.kind != InterfaceKind::Port) continue;
+            if (interface.kind != InterfaceKind::Port || vrf_of(interface, tracking->address) != tracking->vrf)
+                continue;
             const auto n = s.neighbors.find({id, tracking->address});
             if (n != s.neighbors.end()) s.judge_host_route(n->first, n->second);
         }
@@ -991,19 +1115,116 @@ bool Programmer::next_event(Event& event)
     return true;
 }
 
-std::uint16_t Programmer::path_mtu(VrfId vrf, const IpAddress& address) const { return state_->path_mtu(vrf, address); }
+WayTo Programmer::way_to(VrfId vrf, const IpAddress& address) const { return state_->way_to(vrf, address); }
+
+std::uint16_t Programmer::path_mtu(VrfId vrf, const IpAddress& address) const { return way_to(vrf, address).mtu; }
 
 void Programmer::watch_path_mtu(VrfId vrf, const IpAddress& address)
 {
-    state_->watched_mtus.try_emplace({vrf, address});
+    auto& watched = state_->watched_mtus[{vrf, address}];
+    ++watched.watchers;
+    watched.last.reset();  // the new one wants its first word
     state_->mtus_stale = true;
 }
 
-void Programmer::unwatch_path_mtu(VrfId vrf, const IpAddress& address) { state_->watched_mtus.erase({vrf, address}); }
-
-void Programmer::clear_down(NexthopId id, std::uint32_t epoch)
+void Programmer::unwatch_path_mtu(VrfId vrf, const IpAddress& address)
 {
-    state_->push(api::ClearDown{api::DownKind::Nexthop, index(id), epoch});
+    const auto at = state_->watched_mtus.find({vrf, address});
+    if (at != state_->watched_mtus.end() && --at->second.watchers == 0) state_->watched_mtus.erase(at);
+}
+
+// ---- failures
+
+void Programmer::lose_neighbor(InterfaceId interface, const IpAddress& address)
+{
+    State& s = *state_;
+    const OnLink link{interface, address};
+    const auto it = s.neighbors.find(link);
+    if (it == s.neighbors.end()) return;
+    s.lost_neighbors.insert(link);
+    s.forget_neighbor(it);
+}
+
+void Programmer::set_session(const Gateway& gateway, BfdSessionId session)
+{
+    State& s = *state_;
+    if (session == kNoBfdSession)
+        s.sessions.erase(gateway);
+    else
+        s.sessions[gateway] = session;
+    s.update_gateway(gateway);
+}
+
+NexthopId Programmer::hold_gateway(const Gateway& gateway)
+{
+    State& s = *state_;
+    auto* hop = s.acquire(HopKey{NexthopType::Gateway, kDefaultVrf, gateway.interface, gateway.address});
+    ++hop->holds;
+    if (hop->link) s.use_touched.insert(*hop->link);
+    return hop->id;
+}
+
+void Programmer::release_gateway(const Gateway& gateway)
+{
+    State& s = *state_;
+    const auto it = s.hop_ids.find(HopKey{NexthopType::Gateway, kDefaultVrf, gateway.interface, gateway.address});
+    CULVERT_CHECK(it != s.hop_ids.end());
+    auto* hop = s.hops[index(it->second)].get();
+    CULVERT_CHECK(hop->holds > 0);
+    --hop->holds;
+    if (hop->link) s.use_touched.insert(*hop->link);
+    s.release(hop);
+}
+
+void Programmer::set_down_word(BfdSessionId session) { state_->push(api::SetDownWord{session}); }
+
+void Programmer::delete_down_word(BfdSessionId session)
+{
+    State& s = *state_;
+    std::vector<Gateway> obey;
+    for (const auto& [gateway, of] : s.sessions)
+        if (of == session) obey.push_back(gateway);
+    for (const Gateway& gateway : obey) set_session(gateway, kNoBfdSession);
+    s.push(api::DeleteDownWord{session});
+}
+
+void Programmer::set_gateway_down(const Gateway& gateway, const char* reason)
+{
+    state_->tables.set_gateway_down(gateway.vrf, gateway.interface, gateway.address, reason);
+    state_->update_gateway(gateway);
+}
+
+void Programmer::clear_down(api::DownKind kind, std::uint32_t id, std::uint32_t epoch)
+{
+    state_->push(api::ClearDown{kind, id, epoch});
+}
+
+void Programmer::set_pace(std::uint32_t buckets_a_second) { state_->push(api::SetFailoverPace{buckets_a_second}); }
+
+std::optional<Gateway> Programmer::gateway_of(NexthopId id) const
+{
+    const State& s = *state_;
+    if (index(id) >= s.hops.size() || !s.hops[index(id)]) return std::nullopt;
+    const State::Hop& hop = *s.hops[index(id)];
+    if (hop.key.type != NexthopType::Gateway) return std::nullopt;
+    if (hop.link) return Gateway{kDefaultVrf, hop.link->first, hop.link->second};
+    return Gateway{hop.key.vrf, kNoInterface, hop.key.address};
+}
+
+std::vector<NexthopId> Programmer::nexthops_of(const Gateway& gateway) const
+{
+    const State& s = *state_;
+    std::vector<NexthopId> out;
+    if (gateway.interface != kNoInterface) {
+        const auto here = s.by_link.find({gateway.interface, gateway.address});
+        if (here != s.by_link.end())
+            for (const State::Hop* hop : here->second) out.push_back(hop->id);
+    } else if (const auto hop =
+                   s.hop_ids.find(HopKey{NexthopType::Gateway, gateway.vrf, kNoInterface, gateway.address});
+               hop != s.hop_ids.end()) {
+        out.push_back(hop->second);
+    }
+    return out;
 }
 
 std::vector<GatewayView> Programmer::gateways() const

@@ -59,6 +59,14 @@ struct PathMtuChanged {
     IpAddress address;
     std::uint16_t mtu;
 };
+// Where packets to an address leave this box, as of now.
+struct WayTo {
+    std::uint16_t mtu = 0;             // the smallest of the interfaces; 0: no way
+    bool here = false;                 // to this box itself
+    std::set<InterfaceId> interfaces;  // those that are up
+    friend bool operator==(const WayTo&, const WayTo&) = default;
+};
+
 // A route's gateway is (or is no more) this neighbour: neighbor::Engine::set_in_use.
 struct NeighborUse {
     InterfaceId interface;
@@ -76,6 +84,17 @@ struct VrfGone {
     VrfId id;
 };
 using Event = std::variant<Release, PathMtuChanged, NeighborUse, InterfaceGone, PeerGone, VrfGone>;
+
+// A gateway as failures know it: on the link of an interface (the VRF is then kDefaultVrf), or several hops away in a
+// VRF (the interface is then kNoInterface).
+struct Gateway {
+    VrfId vrf{kDefaultVrf};
+    InterfaceId interface {
+        kNoInterface
+    };
+    IpAddress address{};
+    friend auto operator<=>(const Gateway&, const Gateway&) = default;
+};
 
 // Says why a gateway is not used, for `show ip route` and logs.
 struct GatewayView {
@@ -115,10 +134,18 @@ public:
     // to be given up. A Release event follows when the dataplane forwards by it.
     void set_neighbor(InterfaceId interface, const IpAddress& address, std::optional<MacAddress> mac,
                       bool failed = false);
+    // It was resolved, and no longer answers: packets take any other path first, until set_neighbor() brings a MAC.
+    void lose_neighbor(InterfaceId interface, const IpAddress& address);
     // Is the address the gateway of some route? Then the neighbour engine keeps it fresh.
     bool uses_neighbor(InterfaceId interface, const IpAddress& address) const;
 
     void set_wireguard(const api::SetWireguard& wireguard);
+    // Tunnels and what protects them; the interface is there already, and takes its tunnel with it when it goes.
+    void set_tunnel(const api::SetTunnel& tunnel);
+    void set_tunnel_endpoint(const api::SetTunnelEndpoint& endpoint);
+    void remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint);
+    void set_protection(const api::SetProtection& protection);
+    void remove_protection(ProtectionId id);
     // Adds or changes a peer. `allowed_ips` replaces the list; a prefix that another peer of the interface holds moves
     // here, as in WireGuard.
     void set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips);
@@ -137,12 +164,34 @@ public:
 
     // The largest packet that fits every interface on the way to `address`, as of now; 0 without a route.
     std::uint16_t path_mtu(VrfId vrf, const IpAddress& address) const;
-    // PathMtuChanged events for a destination (a BGP neighbour): the current value at the next run(), then changes.
+    WayTo way_to(VrfId vrf, const IpAddress& address) const;
+    // PathMtuChanged events for a destination (a BGP neighbour, a tunnel's far end): the current value at the next
+    // run(), then changes, of the interfaces on the way too. Each watch wants its own unwatch.
     void watch_path_mtu(VrfId vrf, const IpAddress& address);
     void unwatch_path_mtu(VrfId vrf, const IpAddress& address);
 
-    // The dataplane saw next hop `id` down with `epoch`, and control has acted on it.
-    void clear_down(NexthopId id, std::uint32_t epoch);
+    // ---- failures
+
+    // The BFD session whose word the gateway obeys: on the link of `interface`, or (kNoInterface) several hops away in
+    // `vrf`. kNoBfdSession: none any more. Of several sessions for one gateway the last one counts.
+    void set_session(const Gateway& gateway, BfdSessionId session);
+    // The way to a gateway on the link of an interface, kept while it is held, whether a route has it or not: what a
+    // worker that watches the gateway sends by. Each hold wants its own release.
+    NexthopId hold_gateway(const Gateway& gateway);
+    void release_gateway(const Gateway& gateway);
+    // The word exists before any worker is told of the session; it goes after the last next hop obeys another.
+    void set_down_word(BfdSessionId session);
+    void delete_down_word(BfdSessionId session);
+    // The gateway failed (`reason`, a literal) or is back (nullptr): groups do without it while they have anything
+    // else. Tells route::Tables, whose clients learn of it too.
+    void set_gateway_down(const Gateway& gateway, const char* reason);
+    // Control has acted on the failure that the dataplane saw with `epoch`.
+    void clear_down(api::DownKind kind, std::uint32_t id, std::uint32_t epoch);
+    // Buckets of a group that move in a second to a member that is back. 0: all at once.
+    void set_pace(std::uint32_t buckets_a_second);
+    // What has the next hop as its gateway; nullopt for others.
+    std::optional<Gateway> gateway_of(NexthopId id) const;
+    std::vector<NexthopId> nexthops_of(const Gateway& gateway) const;
 
     std::vector<GatewayView> gateways() const;
     std::optional<api::SetNexthop> nexthop(NexthopId id) const;  // as it was pushed last

@@ -1,6 +1,7 @@
 #include "controlplane/neighbor/codec.h"
 
 #include <algorithm>
+#include <array>
 
 namespace culvert::neighbor {
 
@@ -9,6 +10,8 @@ namespace {
 constexpr std::uint16_t kEtherArp = 0x0806;
 constexpr std::uint16_t kEtherIpv6 = 0x86dd;
 constexpr std::uint8_t kIcmpv6 = 58;
+constexpr std::uint8_t kTypeRouterSolicitation = 133;
+constexpr std::uint8_t kTypeRouterAdvertisement = 134;
 constexpr std::uint8_t kTypeSolicitation = 135;
 constexpr std::uint8_t kTypeAdvertisement = 136;
 constexpr std::uint8_t kOptionSourceLink = 1;
@@ -102,19 +105,34 @@ Result<Message, DecodeError> decode_ipv6(Message message, Reader in)
     const auto code = body.u8();
     body.skip(2);
     const auto flags = body.u32();
-    if (body.ok() && type != kTypeSolicitation && type != kTypeAdvertisement) return Error{DecodeError::NotNeighbor};
-    const Ipv6Address target = ipv6(body);
+    if (body.ok() && (type < kTypeRouterSolicitation || type > kTypeAdvertisement))
+        return Error{DecodeError::NotNeighbor};
+    const bool of_router = type == kTypeRouterSolicitation || type == kTypeRouterAdvertisement;
+    const Ipv6Address target = of_router ? Ipv6Address{} : ipv6(body);
+    if (type == kTypeRouterAdvertisement) body.skip(8);  // reachable time, retransmission timer: for hosts
     if (!body.ok()) return Error{DecodeError::Truncated};
     if (hop_limit != 255) return Error{DecodeError::BadHopLimit};
     if (code != 0) return Error{DecodeError::BadCode};
     if (checksum(source, destination, icmp) != 0) return Error{DecodeError::BadChecksum};
-    if (target.is_multicast() || target.is_unspecified() || source.is_multicast()) return Error{DecodeError::BadTarget};
+    if (source.is_multicast()) return Error{DecodeError::BadTarget};
+    if (!of_router && (target.is_multicast() || target.is_unspecified())) return Error{DecodeError::BadTarget};
 
     std::optional<MacAddress> link;
-    if (const auto error = read_options(body, type == kTypeSolicitation ? kOptionSourceLink : kOptionTargetLink, link))
+    if (const auto error = read_options(body, type == kTypeAdvertisement ? kOptionTargetLink : kOptionSourceLink, link))
         return Error{*error};
 
-    if (type == kTypeSolicitation) {
+    if (type == kTypeRouterSolicitation) {
+        if (source.is_unspecified() && link) return Error{DecodeError::BadRouter};
+        message.body = RouterSolicitation{source, destination, link};
+    } else if (type == kTypeRouterAdvertisement) {
+        if (!source.is_link_local()) return Error{DecodeError::BadRouter};
+        message.body = RouterAdvertisement{source,
+                                           destination,
+                                           static_cast<std::uint8_t>(flags >> 24),
+                                           static_cast<std::uint8_t>(flags >> 16),
+                                           static_cast<std::uint16_t>(flags),
+                                           link};
+    } else if (type == kTypeSolicitation) {
         // RFC 4861 7.1.1: a probe for duplicates goes to the solicited-node group and tells no link-layer address.
         if (source.is_unspecified() && (destination != solicited_node(target) || link))
             return Error{DecodeError::BadTarget};
@@ -144,15 +162,15 @@ void pad(std::vector<std::uint8_t>& frame)
     if (frame.size() < kMinFrame) frame.resize(kMinFrame);
 }
 
+// `fixed`: what follows the flags.
 std::vector<std::uint8_t> encode_nd(const MacAddress& to, const MacAddress& from, std::uint8_t type,
                                     std::uint32_t flags, const Ipv6Address& source, const Ipv6Address& destination,
-                                    const Ipv6Address& target, std::uint8_t option,
-                                    const std::optional<MacAddress>& link)
+                                    Bytes fixed, std::uint8_t option, const std::optional<MacAddress>& link)
 {
     auto frame = ethernet(to, from, kEtherIpv6);
     Writer out{frame};
     out.u32(6U << 28);
-    out.u16(link ? 32 : 24);
+    out.u16(static_cast<std::uint16_t>(8 + fixed.size() + (link ? 8 : 0)));
     out.u8(kIcmpv6);
     out.u8(255);
     out.bytes(source.octets);
@@ -161,7 +179,7 @@ std::vector<std::uint8_t> encode_nd(const MacAddress& to, const MacAddress& from
     out.u8(0);
     const std::size_t sum = out.place16();
     out.u32(flags);
-    out.bytes(target.octets);
+    out.bytes(fixed);
     if (link) {
         out.u8(option);
         out.u8(1);
@@ -185,6 +203,7 @@ const char* to_string(DecodeError e) noexcept
         case DecodeError::BadCode: return "code is not 0";
         case DecodeError::BadTarget: return "addresses contradict each other";
         case DecodeError::BadOption: return "malformed option";
+        case DecodeError::BadRouter: return "a router's message from a wrong address";
     }
     return "";
 }
@@ -221,15 +240,29 @@ std::vector<std::uint8_t> encode(const MacAddress& to, const MacAddress& from, c
 
 std::vector<std::uint8_t> encode(const MacAddress& to, const MacAddress& from, const NeighborSolicitation& ns)
 {
-    return encode_nd(to, from, kTypeSolicitation, 0, ns.source, ns.destination, ns.target, kOptionSourceLink, ns.link);
+    return encode_nd(to, from, kTypeSolicitation, 0, ns.source, ns.destination, ns.target.octets, kOptionSourceLink,
+                     ns.link);
 }
 
 std::vector<std::uint8_t> encode(const MacAddress& to, const MacAddress& from, const NeighborAdvertisement& na)
 {
     const std::uint32_t flags =
         (na.router ? 1U << 31 : 0) | (na.solicited ? 1U << 30 : 0) | (na.override_cache ? 1U << 29 : 0);
-    return encode_nd(to, from, kTypeAdvertisement, flags, na.source, na.destination, na.target, kOptionTargetLink,
-                     na.link);
+    return encode_nd(to, from, kTypeAdvertisement, flags, na.source, na.destination, na.target.octets,
+                     kOptionTargetLink, na.link);
+}
+
+std::vector<std::uint8_t> encode(const MacAddress& to, const MacAddress& from, const RouterSolicitation& rs)
+{
+    return encode_nd(to, from, kTypeRouterSolicitation, 0, rs.source, rs.destination, {}, kOptionSourceLink, rs.link);
+}
+
+std::vector<std::uint8_t> encode(const MacAddress& to, const MacAddress& from, const RouterAdvertisement& ra)
+{
+    constexpr std::array<std::uint8_t, 8> kUnspecifiedTimes{};
+    const std::uint32_t flags = std::uint32_t{ra.hop_limit} << 24 | std::uint32_t{ra.flags} << 16 | ra.lifetime;
+    return encode_nd(to, from, kTypeRouterAdvertisement, flags, ra.source, ra.destination, kUnspecifiedTimes,
+                     kOptionSourceLink, ra.link);
 }
 
 Ipv6Address solicited_node(const Ipv6Address& target) noexcept

@@ -62,6 +62,12 @@ struct Engine::Tables {
         std::set<IpAddress> own;  // with the link-local one
         std::array<std::size_t, 2> entries{};
         Bucket solicitations, answers;
+        // Unnumbered: our advertisements, and the router that advertises itself.
+        TimePoint next_advertisement = kNever;
+        TimePoint last_advertisement{};
+        unsigned advertisements = 0;
+        std::optional<Ipv6Address> router;
+        TimePoint router_until{};
     };
 
     Timers timers;
@@ -69,6 +75,7 @@ struct Engine::Tables {
     std::map<InterfaceId, Interface> interfaces;
     std::map<Key, Entry> entries;
     std::set<std::pair<TimePoint, Key>> deadlines;
+    std::set<std::pair<TimePoint, InterfaceId>> advertisements;
     Counters counters;
 
     // ---- entries ----
@@ -216,6 +223,89 @@ struct Engine::Tables {
                     NeighborAdvertisement{own.v6(), kAllNodes, own.v6(), true, false, true, i.link.mac}));
     }
 
+    // ---- unnumbered links ----
+
+    void schedule_advertisement(Interface& i, TimePoint at)
+    {
+        if (i.next_advertisement != kNever) advertisements.erase({i.next_advertisement, i.link.id});
+        i.next_advertisement = at;
+        if (at != kNever) advertisements.insert({at, i.link.id});
+    }
+
+    // RFC 4861 6.2.3. Without prefixes: nobody is to take an address from it.
+    void advertise_router(Output& out, const Interface& i, bool ends)
+    {
+        constexpr std::uint8_t kHopLimit = 64;
+        const auto lifetime = std::chrono::duration_cast<std::chrono::seconds>(3 * timers.advertise).count();
+        const RouterAdvertisement ra{
+            link_local_of(i), kAllNodes, kHopLimit, 0, ends ? std::uint16_t{0} : static_cast<std::uint16_t>(lifetime),
+            i.link.mac};
+        send(out, i.link.id, encode(multicast_mac(kAllNodes), i.link.mac, ra));
+    }
+
+    static Ipv6Address link_local_of(const Interface& i)
+    {
+        for (const auto& own : i.own)
+            if (own.is_v6() && own.is_link_local()) return own.v6();
+        return link_local(i.link.mac);
+    }
+
+    void on_advertisement_due(Output& out, Interface& i, TimePoint now)
+    {
+        constexpr unsigned kFirstOnes = 3;  // MAX_INITIAL_RTR_ADVERTISEMENTS
+        i.last_advertisement = now;
+        if (i.advertisements < kFirstOnes) ++i.advertisements;
+        schedule_advertisement(i, now + (i.advertisements < kFirstOnes ? timers.first_advertise : timers.advertise));
+        advertise_router(out, i, false);
+    }
+
+    // Somebody wants to hear us: sooner than it was planned, not more often than RFC 4861 6.2.6 allows.
+    void hurry_advertisement(Interface& i, TimePoint now)
+    {
+        const auto soonest = i.advertisements == 0 ? now : std::max(now, i.last_advertisement + timers.first_advertise);
+        if (soonest < i.next_advertisement) schedule_advertisement(i, soonest);
+    }
+
+    void forget_router(Output& out, Interface& i)
+    {
+        if (!i.router) return;
+        i.router.reset();
+        out.routers.push_back(i.link.id);
+    }
+
+    void on_router_solicitation(Interface& i, const Message& message, const RouterSolicitation& rs, TimePoint now)
+    {
+        if (!i.link.advertise_router || message.from == i.link.mac || i.own.contains(rs.source)) {
+            ++counters.not_for_us;
+            return;
+        }
+        hurry_advertisement(i, now);
+    }
+
+    void on_router_advertisement(Output& out, Interface& i, const Message& message, const RouterAdvertisement& ra,
+                                 TimePoint now)
+    {
+        if (!i.link.advertise_router) {
+            ++counters.not_for_us;
+            return;
+        }
+        const MacAddress mac = ra.link.value_or(message.from);
+        if (!credible(i, ra.source, mac, message.from, out)) return;
+        ++counters.routers_heard;
+        const bool same = i.router == ra.source;
+        if (i.router && !same && now < i.router_until) return;  // the link has its router
+        // A lifetime of 0 says "not by default", or that it stops: then others may come at once.
+        i.router_until = now + std::chrono::seconds{ra.lifetime};
+        if (same) return;
+        i.router = ra.source;
+        out.routers.push_back(i.link.id);
+        if (Entry* e = obtain(i, ra.source, out)) {  // RFC 4861 6.3.4
+            learn(out, {i.link.id, ra.source}, *e, mac, false, now);
+            e->router = true;
+        }
+        hurry_advertisement(i, now);
+    }
+
     // ---- states ----
 
     // From nothing or Failed: asks everyone, `timers.tries` times.
@@ -301,11 +391,13 @@ struct Engine::Tables {
                     retry(out, i, key, e, now);
                     return;
                 }
-                out.events.push_back({Change::Expired, key.first, key.second, {}});
-                if (e.in_use)
+                if (e.in_use) {
+                    out.events.push_back({Change::Lost, key.first, key.second, {}, e.confirmed});
                     start(out, i, key, e, now);
-                else
-                    erase(it);
+                    return;
+                }
+                out.events.push_back({Change::Expired, key.first, key.second, {}});
+                erase(it);
                 return;
             case State::Failed:
                 if (e.in_use)
@@ -458,6 +550,12 @@ Output Engine::set_link(const Link& link, TimePoint now)
         ipv6 |= a.address.is_v6();
     }
     if (ipv6 && link.ipv6_link_local) i.own.insert(link_local(link.mac));
+    const bool advertises = link.up && link.advertise_router;
+    if (!advertises || new_mac) t.forget_router(out, i);
+    if (!advertises && i.next_advertisement != kNever) {
+        if (link.up) t.advertise_router(out, i, true);
+        t.schedule_advertisement(i, kNever);
+    }
 
     for (auto e = t.entries.lower_bound({link.id, IpAddress{}}); e != t.entries.end() && e->first.first == link.id;) {
         const auto here = e++;
@@ -485,6 +583,10 @@ Output Engine::set_link(const Link& link, TimePoint now)
     }
     for (const IpAddress& own : i.own)
         if (!was_up || new_mac || !before.contains(own)) t.announce(out, i, own);
+    if (advertises && i.next_advertisement == kNever) {
+        i.advertisements = 0;
+        t.on_advertisement_due(out, i, now);
+    }
     return out;
 }
 
@@ -497,7 +599,11 @@ Output Engine::remove_link(InterfaceId id, TimePoint)
         if (Tables::has_mac(here->second.state)) out.events.push_back({Change::Expired, id, here->first.second, {}});
         t.erase(here);
     }
-    t.interfaces.erase(id);
+    if (const auto i = t.interfaces.find(id); i != t.interfaces.end()) {
+        t.schedule_advertisement(i->second, kNever);
+        t.forget_router(out, i->second);
+        t.interfaces.erase(i);
+    }
     return out;
 }
 
@@ -545,8 +651,12 @@ Output Engine::on_frame(InterfaceId interface, Bytes frame, TimePoint now)
         t.on_arp(out, it->second, *message, *arp, now);
     else if (const auto* ns = std::get_if<NeighborSolicitation>(&message->body))
         t.on_solicitation(out, it->second, *message, *ns, now);
+    else if (const auto* na = std::get_if<NeighborAdvertisement>(&message->body))
+        t.on_advertisement(out, it->second, *message, *na, now);
+    else if (const auto* rs = std::get_if<RouterSolicitation>(&message->body))
+        t.on_router_solicitation(it->second, *message, *rs, now);
     else
-        t.on_advertisement(out, it->second, *message, std::get<NeighborAdvertisement>(message->body), now);
+        t.on_router_advertisement(out, it->second, *message, std::get<RouterAdvertisement>(message->body), now);
     return out;
 }
 
@@ -559,12 +669,17 @@ Output Engine::on_time(TimePoint now)
         t.deadlines.erase(t.deadlines.begin());
         t.on_deadline(out, key, now);
     }
+    while (!t.advertisements.empty() && t.advertisements.begin()->first <= now) {
+        const auto id = t.advertisements.begin()->second;
+        t.on_advertisement_due(out, t.interfaces.at(id), now);
+    }
     return out;
 }
 
 TimePoint Engine::next_deadline() const noexcept
 {
-    return tables_->deadlines.empty() ? kNever : tables_->deadlines.begin()->first;
+    const auto first = [](const auto& set) { return set.empty() ? kNever : set.begin()->first; };
+    return std::min(first(tables_->deadlines), first(tables_->advertisements));
 }
 
 Output Engine::set_in_use(InterfaceId interface, const IpAddress& address, bool in_use, TimePoint now)
@@ -663,6 +778,12 @@ std::optional<MacAddress> Engine::find(InterfaceId interface, const IpAddress& a
     const auto it = tables_->entries.find({interface, address});
     if (it == tables_->entries.end() || !Tables::has_mac(it->second.state)) return std::nullopt;
     return it->second.mac;
+}
+
+std::optional<Ipv6Address> Engine::router(InterfaceId interface) const
+{
+    const auto it = tables_->interfaces.find(interface);
+    return it == tables_->interfaces.end() ? std::nullopt : it->second.router;
 }
 
 const Counters& Engine::counters() const noexcept { return tables_->counters; }

@@ -20,11 +20,13 @@
 namespace culvert::neighbor {
 
 struct Timers {
-    Duration retransmit = 1s;  // RFC 4861 RETRANS_TIMER
-    unsigned tries = 3;        // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
-    Duration hold_down = 5s;   // after a failure, misses are answered by "failed" for so long
-    Duration reachable = 45s;  // a confirmed entry is trusted for so long
-    Duration stale = 5min;     // an entry that no next hop uses is probed once more, after so long without a sign
+    Duration retransmit = 1s;       // RFC 4861 RETRANS_TIMER
+    unsigned tries = 3;             // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
+    Duration hold_down = 5s;        // after a failure, misses are answered by "failed" for so long
+    Duration reachable = 45s;       // a confirmed entry is trusted for so long
+    Duration advertise = 10s;       // between router advertisements: MaxRtrAdvInterval of RFC 4861 6.2.1
+    Duration first_advertise = 3s;  // between the first ones, and at least between any: MIN_DELAY_BETWEEN_RAS
+    Duration stale = 5min;          // an entry that no next hop uses is probed once more, after so long without a sign
 };
 struct Limits {
     std::size_t entries = 4096;               // of one interface and family; incomplete ones go first, the oldest first
@@ -38,8 +40,9 @@ struct Link {
     MacAddress mac{};
     bool up = false;
     std::vector<InterfaceAddress> addresses;
-    std::set<IpAddress> proxied;  // answered for as well (addresses of this box that others look for on this link)
-    bool ipv6_link_local = true;  // the EUI-64 one is an own address too, if any address is IPv6
+    std::set<IpAddress> proxied;    // answered for as well (addresses of this box that others look for on this link)
+    bool ipv6_link_local = true;    // the EUI-64 one is an own address too, if any address is IPv6
+    bool advertise_router = false;  // unnumbered: advertise ourselves, and learn who else does
     friend bool operator==(const Link&, const Link&) = default;
 };
 
@@ -53,12 +56,19 @@ enum class State : std::uint8_t {
 };
 const char* to_string(State s) noexcept;
 
-enum class Change : std::uint8_t { Resolved, Moved, Failed, Expired };
+enum class Change : std::uint8_t {
+    Resolved,
+    Moved,
+    Failed,
+    Expired,
+    Lost,  // a next hop uses it, and it no longer answers; it is asked for by everyone's address now
+};
 struct Event {
     Change change;
     InterfaceId interface;
     IpAddress address;
-    MacAddress mac;  // Resolved and Moved
+    MacAddress mac;     // Resolved and Moved
+    TimePoint since{};  // Lost: when it was last confirmed
 };
 struct Frame {
     InterfaceId interface;
@@ -68,6 +78,7 @@ struct Output {
     std::vector<Frame> frames;
     std::vector<Event> events;
     std::vector<std::string> warnings;  // another station uses an address of ours
+    std::vector<InterfaceId> routers;   // router() of the interface is another one
 };
 
 struct EntryView {
@@ -82,7 +93,7 @@ struct EntryView {
 
 struct Counters {
     std::uint64_t received = 0, sent = 0;
-    std::array<std::uint64_t, 8> undecodable{};  // by DecodeError
+    std::array<std::uint64_t, 9> undecodable{};  // by DecodeError
     std::uint64_t off_link = 0;                  // sender outside the interface's subnets
     std::uint64_t bad_sender = 0;                // group address, or our own, as a sender
     std::uint64_t not_for_us = 0;
@@ -90,6 +101,7 @@ struct Counters {
     std::uint64_t table_full = 0;
     std::uint64_t limited = 0;  // not sent because of a rate limit
     std::uint64_t moves = 0, failures = 0;
+    std::uint64_t routers_heard = 0;  // router advertisements on unnumbered interfaces
 };
 
 // ARP and IPv6 neighbour discovery of every port interface, in the caller's time. Learns only from what concerns it: an
@@ -99,6 +111,9 @@ struct Counters {
 // Entries that a next hop uses are asked again (by unicast) whenever their reachable time ends, so that forwarding
 // never pauses to resolve; others fade: stale, one probe, gone. A Reachable entry that stops answering is Expired, and
 // asked for by broadcast at the next miss (at once if it is in use).
+//
+// On an unnumbered link (Link::advertise_router) it sends router advertisements without prefixes, as RFC 4861 6.2 says,
+// and learns from those of others who the router at the far end is.
 class Engine {
 public:
     explicit Engine(Timers timers = {}, Limits limits = {});
@@ -126,6 +141,9 @@ public:
     // In order of interface and address; for `show arp` and `show ipv6 neighbors`.
     std::vector<EntryView> entries(Family family, TimePoint now) const;
     std::optional<MacAddress> find(InterfaceId interface, const IpAddress& address) const;
+    // Of an interface with `advertise_router`: the router on the link that advertised itself first. Another one takes
+    // its place only when it has been silent for longer than it said it would be there.
+    std::optional<Ipv6Address> router(InterfaceId interface) const;
     const Counters& counters() const noexcept;
 
 private:

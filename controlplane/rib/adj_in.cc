@@ -339,28 +339,29 @@ void Rib::State::remove(Table<K>& t, std::uint32_t prefix, std::uint16_t peer)
     free_if_unused(t, prefix);
 }
 
-// A batch of prefixes goes through in passes, each of which finds what the one before it has asked the cache for.
-template <class K>
-void Rib::State::announce(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri, std::uint32_t set, TimePoint now)
-{
-    struct Item {
-        K key;
-        std::uint64_t hash;
-        std::uint32_t prefix;
-        std::uint8_t length;
-    };
-    std::array<Item, 32> batch;
-    const bool each = import_depends_on_prefix(peer, Table<K>::kIndex);
-    ImportMemo::Outcome outcome;
-    if (!each) outcome = import(peer, Table<K>::kIndex, set, IpPrefix{});
-    const auto seconds = seconds_of(now);
+namespace {
 
+// A prefix of an UPDATE on its way through the table.
+template <class K>
+struct Item {
+    K key;
+    std::uint64_t hash;
+    std::uint32_t prefix;  // 0: not in the table
+    std::uint8_t length;
+};
+
+// Hands the prefixes of `nlri` to `use` in batches. A batch goes through in passes, each of which finds what the one
+// before it has asked the cache for.
+template <class K, class Use>
+void in_batches(Table<K>& t, const bgp::NlriRange& nlri, bool insert, Use&& use)
+{
+    std::array<Item<K>, 32> batch;
     const auto wire = nlri.wire();
     const auto *at = wire.data(), *end = wire.data() + wire.size();
     while (at != end) {
         std::size_t n = 0;
         for (; at != end && n < batch.size(); ++n) {
-            Item& i = batch[n];
+            auto& i = batch[n];
             i.length = *at;
             i.key = K::from_wire(at + 1, i.length);
             i.hash = t.prefixes.hash(i.key, i.length);
@@ -369,65 +370,46 @@ void Rib::State::announce(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri, s
         }
         for (auto& i : std::span{batch}.first(n)) {
             i.prefix = t.prefixes.find(i.key, i.length, i.hash);
-            if (i.prefix == 0) {
-                i.prefix = t.prefixes.insert(i.key, i.length, i.hash);
-            } else {
+            if (i.prefix != 0) {
                 const auto head = t.prefixes[i.prefix].paths;
                 if (head != 0) __builtin_prefetch(&t.paths[head]);
+            } else if (insert) {
+                i.prefix = t.prefixes.insert(i.key, i.length, i.hash);
             }
         }
-        for (const auto& i : std::span{batch}.first(n)) {
-            if (i.prefix == 0) {
-                table_full(peer, Table<K>::kFamily);
-                continue;
-            }
-            if (each) {
-                outcome = import(peer, Table<K>::kIndex, set, t.prefixes[i.prefix].prefix());
-                store(t, i.prefix, peer.number, set, outcome.set, outcome.flags, seconds);
-                sets.release(outcome.set);
-            } else {
-                store(t, i.prefix, peer.number, set, outcome.set, outcome.flags, seconds);
-            }
-        }
+        for (const auto& i : std::span{batch}.first(n)) use(i);
     }
+}
+
+}  // namespace
+
+template <class K>
+void Rib::State::announce(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri, std::uint32_t set, TimePoint now)
+{
+    const bool each = import_depends_on_prefix(peer, Table<K>::kIndex);
+    ImportMemo::Outcome outcome;
+    if (!each) outcome = import(peer, Table<K>::kIndex, set, IpPrefix{});
+    const auto seconds = seconds_of(now);
+
+    in_batches(t, nlri, true, [&](const Item<K>& i) {
+        if (i.prefix == 0) return table_full(peer, Table<K>::kFamily);
+        if (!each) return store(t, i.prefix, peer.number, set, outcome.set, outcome.flags, seconds);
+        outcome = import(peer, Table<K>::kIndex, set, t.prefixes[i.prefix].prefix());
+        store(t, i.prefix, peer.number, set, outcome.set, outcome.flags, seconds);
+        sets.release(outcome.set);
+    });
     if (!each) sets.release(outcome.set);
 }
 
 template <class K>
 void Rib::State::withdraw(Table<K>& t, Peer& peer, const bgp::NlriRange& nlri)
 {
-    struct Item {
-        K key;
-        std::uint64_t hash;
-        std::uint32_t prefix;
-        std::uint8_t length;
-    };
-    std::array<Item, 32> batch;
-    const auto wire = nlri.wire();
-    const auto *at = wire.data(), *end = wire.data() + wire.size();
-    while (at != end) {
-        std::size_t n = 0;
-        for (; at != end && n < batch.size(); ++n) {
-            Item& i = batch[n];
-            i.length = *at;
-            i.key = K::from_wire(at + 1, i.length);
-            i.hash = t.prefixes.hash(i.key, i.length);
-            t.prefixes.prefetch(i.hash);
-            at += 1 + (i.length + 7U) / 8U;
-        }
-        for (auto& i : std::span{batch}.first(n)) {
-            i.prefix = t.prefixes.find(i.key, i.length, i.hash);
-            if (i.prefix == 0) continue;
-            const auto head = t.prefixes[i.prefix].paths;
-            if (head != 0) __builtin_prefetch(&t.paths[head]);
-        }
-        for (const auto& i : std::span{batch}.first(n)) {
-            // Twice in one UPDATE: the first may have freed it.
-            if (i.prefix != 0 && alive(t, i.prefix) && t.prefixes[i.prefix].key == i.key &&
-                t.prefixes[i.prefix].length == i.length)
-                remove(t, i.prefix, peer.number);
-        }
-    }
+    in_batches(t, nlri, false, [&](const Item<K>& i) {
+        // Twice in one UPDATE: the first may have freed it.
+        if (i.prefix != 0 && alive(t, i.prefix) && t.prefixes[i.prefix].key == i.key &&
+            t.prefixes[i.prefix].length == i.length)
+            remove(t, i.prefix, peer.number);
+    });
 }
 
 void Rib::State::table_full(Peer& peer, Family family)

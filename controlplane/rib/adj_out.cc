@@ -60,7 +60,9 @@ ExportRules Rib::State::export_rules(const Peer& peer, Family family) const
     r.remove_private_as = peer.external ? f.remove_private_as : RemovePrivateAs::No;
     if (r.as_override || r.remove_private_as != RemovePrivateAs::No) r.remote_as = n.remote_as;
     r.self = peer.context.local_address[i];
-    if (family == Family::Ipv6) r.self_link_local = peer.context.local_link_local;
+    r.extended_next_hop = family == Family::Ipv4 && n.extended_next_hop;
+    if (r.extended_next_hop) r.self = peer.context.local_address[static_cast<std::size_t>(Family::Ipv6)];
+    if (family == Family::Ipv6 || r.extended_next_hop) r.self_link_local = peer.context.local_link_local;
     if (peer.external) r.subnet = peer.context.subnet[i];
     r.next_hop_self = f.next_hop_self;
     r.next_hop_self_force = f.next_hop_self_force;

@@ -12,10 +12,10 @@ namespace {
 auto tie(const ExportRules& r)
 {
     return std::tie(r.family, r.external, r.four_octet_as, r.own_as, r.local_as, r.local_as_replace, r.remote_as,
-                    r.self, r.self_link_local, r.subnet, r.next_hop_self, r.next_hop_self_force, r.next_hop_unchanged,
-                    r.send_community, r.send_extended_community, r.send_large_community, r.as_override,
-                    r.remove_private_as, r.cluster_id, r.default_local_preference, r.step, r.neighbor.address,
-                    r.neighbor.asn, r.neighbor.external);
+                    r.self, r.self_link_local, r.extended_next_hop, r.subnet, r.next_hop_self, r.next_hop_self_force,
+                    r.next_hop_unchanged, r.send_community, r.send_extended_community, r.send_large_community,
+                    r.as_override, r.remove_private_as, r.cluster_id, r.default_local_preference, r.step,
+                    r.neighbor.address, r.neighbor.asn, r.neighbor.external);
 }
 
 // RFC 4271 5.1.3. False: there is no address of ours to put in.
@@ -23,7 +23,7 @@ bool set_self(const ExportRules& rules, bgp::PathAttributes& a)
 {
     a.link_local_next_hop.reset();
     a.next_hop = rules.self;
-    if (rules.family == Family::Ipv4) return !a.next_hop.is_unspecified();
+    if (rules.family == Family::Ipv4 && !rules.extended_next_hop) return !a.next_hop.is_unspecified();
     if (rules.external) a.link_local_next_hop = rules.self_link_local;
     if (a.next_hop.is_unspecified() && rules.self_link_local) {  // a session on link-local addresses only
         a.next_hop = *rules.self_link_local;
@@ -35,6 +35,8 @@ bool set_self(const ExportRules& rules, bgp::PathAttributes& a)
 bool set_next_hop(const ExportRules& rules, const ExportSource& source, bgp::PathAttributes& a)
 {
     if (a.next_hop.is_unspecified()) return set_self(rules, a);
+    // An IPv6 next hop of an IPv4 prefix means nothing to who doesn't know RFC 8950.
+    if (rules.family == Family::Ipv4 && a.next_hop.is_v6() && !rules.extended_next_hop) return set_self(rules, a);
     if (rules.next_hop_unchanged) return true;
     if (rules.external) {
         const bool third_party = rules.subnet && rules.subnet->contains(a.next_hop) && !source.force_self;

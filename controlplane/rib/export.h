@@ -18,6 +18,7 @@ struct ExportRules {
     Asn remote_as{};   // only where as_override or remove_private_as look at it
     IpAddress self{};  // our end of the session in this family
     std::optional<Ipv6Address> self_link_local;
+    bool extended_next_hop = false;  // RFC 8950: IPv4 prefixes go with `self` and `self_link_local` of IPv6
     std::optional<IpPrefix> subnet;  // external only: next hops in it are kept
     bool next_hop_self = false, next_hop_self_force = false, next_hop_unchanged = false;
     bool send_community = true, send_extended_community = true, send_large_community = true;

@@ -214,7 +214,12 @@ void Rib::on_update(PeerHandle handle, const bgp::UpdateView& update, TimePoint 
             s.with(f, [&](auto& t) { s.withdraw(t, *peer, reach.nlri); });
             continue;
         }
-        const auto set = s.sets.intern(update.attributes, reach.next_hop, reach.link_local_next_hop,
+        // RFC 2545 3: both are addresses of the same router. One that is spoken to link-locally may have no global
+        // address that leads anywhere from here.
+        const bool on_link = peer->context.remote_address.is_v6() && peer->context.remote_address.is_link_local();
+        const IpAddress next_hop =
+            on_link && reach.link_local_next_hop ? IpAddress{*reach.link_local_next_hop} : reach.next_hop;
+        const auto set = s.sets.intern(update.attributes, next_hop, reach.link_local_next_hop,
                                        peer->context.negotiated.four_octet_as);
         if (set == 0) {  // no room: at least nothing wrong is kept
             s.table_full(*peer, f);

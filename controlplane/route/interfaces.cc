@@ -1,6 +1,25 @@
 #include "controlplane/route/interfaces.h"
 
+#include "dataplane/api/link_scope.h"
+
 namespace culvert::route {
+
+namespace {
+
+bool is_link_local(const InterfaceAddress& a) noexcept { return a.address.is_v6() && a.address.is_link_local(); }
+
+VrfId vrf_of(const Interface& interface, const InterfaceAddress& a) noexcept
+{
+    return is_link_local(a) ? api::link_vrf(interface.id) : interface.vrf;
+}
+
+// The whole link is reached link-locally, whatever length the address was written with (RFC 4291 2.5.6).
+IpPrefix subnet_of(const InterfaceAddress& a) noexcept
+{
+    return is_link_local(a) ? IpPrefix::make(a.address, 64) : a.subnet();
+}
+
+}  // namespace
 
 void Interfaces::set(const Interface& interface)
 {
@@ -52,11 +71,11 @@ void Interfaces::add(const Interface& interface, std::set<Key>& touched)
 {
     if (!interface.up) return;
     for (const InterfaceAddress& a : interface.addresses) {
-        const Key own{interface.vrf, IpPrefix::host(a.address)};
+        const VrfId vrf = vrf_of(interface, a);
+        const Key own{vrf, IpPrefix::host(a.address)};
         own_[own].insert(interface.id);
         touched.insert(own);
-        if (a.address.is_v6() && a.address.is_link_local()) continue;
-        const Key subnet{interface.vrf, a.subnet()};
+        const Key subnet{vrf, subnet_of(a)};
         subnets_[subnet].insert(interface.id);
         touched.insert(subnet);
     }
@@ -73,9 +92,9 @@ void Interfaces::take(const Interface& interface, std::set<Key>& touched)
     };
     if (!interface.up) return;
     for (const InterfaceAddress& a : interface.addresses) {
-        remove(own_, {interface.vrf, IpPrefix::host(a.address)});
-        if (a.address.is_v6() && a.address.is_link_local()) continue;
-        remove(subnets_, {interface.vrf, a.subnet()});
+        const VrfId vrf = vrf_of(interface, a);
+        remove(own_, {vrf, IpPrefix::host(a.address)});
+        remove(subnets_, {vrf, subnet_of(a)});
     }
 }
 

@@ -69,7 +69,7 @@ bool Statics::run()
 void Statics::judge(Statement& s) const
 {
     const StaticRoute& r = s.route;
-    s.active = false;
+    s.active = s.down = false;
     s.reason = "";
     if (r.drop != StaticRoute::Drop::No) {
         s.active = true;
@@ -80,10 +80,11 @@ void Statics::judge(Statement& s) const
         else if (!interface->up)
             s.reason = "the interface is down";
         else if (r.gateway && interface->kind != api::InterfaceKind::Wireguard &&
-                 !interfaces_.on_link(r.interface, *r.gateway))
+                 interface->kind != api::InterfaceKind::Tunnel && !interfaces_.on_link(r.interface, *r.gateway))
             s.reason = "the gateway is in no subnet of the interface";
         else
             s.active = true;
+        if (s.active && r.gateway) s.down = tables_.gateway_down(r.nexthop_vrf, r.interface, *r.gateway) != nullptr;
     } else if (r.gateway) {
         const auto known = resolutions_.find({r.nexthop_vrf, *r.gateway});
         if (known == resolutions_.end())
@@ -96,6 +97,7 @@ void Statics::judge(Statement& s) const
             s.reason = "too many routes on the way";
         else
             s.active = true;
+        if (s.active) s.down = known->second.down;
     } else {
         s.reason = "neither gateway nor interface";
     }
@@ -107,7 +109,10 @@ void Statics::publish(const Key& key)
     const Statement* first = nullptr;
     for (Statement& s : statements) {
         judge(s);
-        if (s.active && (first == nullptr || s.route.distance < first->route.distance)) first = &s;
+        // What has failed stands behind all that has not, and still counts when it is all there is.
+        if (s.active &&
+            (first == nullptr || std::pair{s.down, s.route.distance} < std::pair{first->down, first->route.distance}))
+            first = &s;
     }
     if (first == nullptr) {
         tables_.remove(key.vrf, key.prefix, Source::Static);
@@ -116,7 +121,7 @@ void Statics::publish(const Key& key)
     Route route{Source::Static, first->route.distance, 0, first->route.tag, {}, {}};
     for (const Statement& s : statements) {
         const StaticRoute& r = s.route;
-        if (!s.active || r.distance != route.distance) continue;
+        if (!s.active || r.distance != route.distance || s.down != first->down) continue;
         Nexthop n;
         n.interface = r.interface;
         n.vrf = r.nexthop_vrf;

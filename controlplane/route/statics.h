@@ -53,6 +53,7 @@ private:
     struct Statement {
         StaticRoute route;
         bool active = false;
+        bool down = false;  // active, but whoever watches the gateway says that it has failed
         const char* reason = "not resolved yet";
     };
     struct Key {

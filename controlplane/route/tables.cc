@@ -1,6 +1,7 @@
 #include "controlplane/route/tables.h"
 
 #include "base/check.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 #include <array>
@@ -41,8 +42,9 @@ constexpr std::size_t kSources = 4;
 bool operator==(const Resolution& a, const Resolution& b)
 {
     if (!a.reachable || !b.reachable) return a.reachable == b.reachable && a.reason == b.reason;
-    return a.direct == b.direct && a.prefix == b.prefix && a.source == b.source && a.distance == b.distance &&
-           a.metric == b.metric && a.set == b.set && a.recursion == b.recursion && a.nexthops == b.nexthops;
+    return a.direct == b.direct && a.down == b.down && a.prefix == b.prefix && a.source == b.source &&
+           a.distance == b.distance && a.metric == b.metric && a.set == b.set && a.recursion == b.recursion &&
+           a.nexthops == b.nexthops;
 }
 
 // What a prefix costs besides its key.
@@ -719,9 +721,11 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
         r.reachable = r.direct = true;
         r.prefix = IpPrefix::host(t.address);
         r.nexthops = {attached(t.interface)};
+        r.down = gateway_down(t.vrf, t.interface, t.address) != nullptr;
         return r;
     }
-    if (t.address.is_v6() && t.address.is_link_local()) return unreachable("a link-local address needs an interface");
+    if (t.address.is_v6() && t.address.is_link_local() && !api::is_link_vrf(t.vrf))
+        return unreachable("a link-local address needs an interface");
 
     const Interner& in = *interner_;
     const auto through_itself = [&](const NexthopSet& set) {
@@ -760,11 +764,18 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
     r.metric = body.metric;
     r.set = body.set;
     const char* reason = "its route has no next hop";
+    std::vector<Nexthop> failed;  // ends that are down: of use only if there are no others
+    bool direct_failed = false;
     for (const Nexthop& n : set.nexthops) {
         switch (n.type) {
             case NexthopType::Attached:
                 if (!link_up(n.interface)) {
                     reason = "the interface is down";
+                    break;
+                }
+                if (gateway_down(t.vrf, n.interface, t.address) != nullptr) {
+                    direct_failed = true;
+                    failed.push_back(attached(n.interface));
                     break;
                 }
                 r.direct = true;
@@ -783,7 +794,7 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
                         break;
                     }
                     r.recursion = std::max<std::uint8_t>(r.recursion, 1);
-                    r.nexthops.push_back(n);
+                    (gateway_down(n.vrf, n.interface, n.gateway) ? failed : r.nexthops).push_back(n);
                     break;
                 }
                 Tracked& input = tracked(n.vrf, n.gateway, kNoInterface);
@@ -811,13 +822,20 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
                     break;
                 }
                 r.recursion = std::max<std::uint8_t>(r.recursion, input.now.recursion + 1);
+                auto& ends = input.now.down ? failed : r.nexthops;
                 for (const Nexthop& end : input.now.nexthops)
-                    if (r.nexthops.size() < kMaxResolvedNexthops) r.nexthops.push_back(end);
+                    if (ends.size() < kMaxResolvedNexthops) ends.push_back(end);
                 break;
             }
         }
     }
+    if (r.nexthops.empty() && !failed.empty()) {
+        r.nexthops = std::move(failed);
+        r.direct = direct_failed;
+        r.down = true;
+    }
     if (r.nexthops.empty()) return unreachable(reason);
+    r.down |= gateway_down(t.vrf, kNoInterface, t.address) != nullptr;
     normalise(r.nexthops);
     r.reachable = true;
     return r;
@@ -849,6 +867,39 @@ bool Tables::link_up(InterfaceId interface) const noexcept
 {
     const auto it = links_.find(interface);
     return it != links_.end() && it->second.up;
+}
+
+// ---- failures -------------------------------------------------------------------------------------------------------
+
+void Tables::set_gateway_down(VrfId id, InterfaceId interface, const IpAddress& address, const char* reason)
+{
+    const std::tuple key{interface == kNoInterface ? id : kDefaultVrf, interface, address};
+    const auto was = down_.find(key);
+    if ((was != down_.end()) == (reason != nullptr)) {
+        if (reason != nullptr) was->second = reason;
+        return;
+    }
+    if (reason != nullptr)
+        down_[key] = reason;
+    else
+        down_.erase(was);
+    // The address itself, and what resolves through a route that has it as its gateway on the interface; what hangs on
+    // those follows by itself. Few things fail at a time, and few addresses are tracked.
+    if (interface != kNoInterface) {
+        mark_all();
+        return;
+    }
+    Vrf& v = vrf(id);
+    for (auto it = v.tracked.lower_bound({address, kNoInterface}); it != v.tracked.end() && it->first.first == address;
+         ++it)
+        mark(it->second);
+}
+
+const char* Tables::gateway_down(VrfId id, InterfaceId interface, const IpAddress& address) const noexcept
+{
+    if (down_.empty()) return nullptr;
+    const auto it = down_.find({interface == kNoInterface ? id : kDefaultVrf, interface, address});
+    return it == down_.end() ? nullptr : it->second;
 }
 
 // ---- questions ------------------------------------------------------------------------------------------------------

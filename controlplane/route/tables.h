@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -47,6 +48,7 @@ struct Change {
 struct Resolution {
     bool reachable = false;
     bool direct = false;      // on the link of an interface (or a WireGuard peer's), no other router in between
+    bool down = false;        // there is a way, but whoever watches it says that it has failed: set_gateway_down()
     const char* reason = "";  // a literal
     IpPrefix prefix{};        // the route that resolves it
     Source source = Source::Connected;
@@ -180,6 +182,14 @@ public:
     void remove_link(InterfaceId interface);
     bool link_up(InterfaceId interface) const noexcept;
 
+    // ---- failures ----
+
+    // The gateway on the link of `interface`, or wherever `address` of the VRF is (kNoInterface), has failed although
+    // its route and link are there: BFD says so, or it no longer answers. `reason` is a literal; nullptr: it is back.
+    void set_gateway_down(VrfId vrf, InterfaceId interface, const IpAddress& address, const char* reason);
+    // Why it is down; nullptr: it isn't. With an interface the VRF does not matter.
+    const char* gateway_down(VrfId vrf, InterfaceId interface, const IpAddress& address) const noexcept;
+
     // ---- questions ----
 
     struct LookupOptions {
@@ -244,6 +254,8 @@ private:
     NexthopSetId given_before_{kNoSet};  // kept for the caller of next_change()
     std::vector<std::deque<Event>> clients_;
     std::map<InterfaceId, Link> links_;
+    // (kDefaultVrf, interface, address) or (VRF, kNoInterface, address)
+    std::map<std::tuple<VrfId, InterfaceId, IpAddress>, const char*> down_;
     std::deque<Tracked*> dirty_;
     std::uint32_t now_ = 0;  // seconds
     bool resolve_via_default_ = false;

@@ -25,6 +25,9 @@ route::Source to_route(config::RedistributeSource s)
     return s == config::RedistributeSource::Connected ? route::Source::Connected : route::Source::Static;
 }
 
+// A next hop that has failed is no next hop, though the neighbour may still be connected to by that way.
+rib::NexthopState state_of(const route::Resolution& r) { return {r.reachable && !r.down, r.direct, r.metric}; }
+
 // prepare has read it once: here it can only be gone since, and then no session comes up rather than an unsafe one.
 std::string password_of(const config::Secret& secret)
 {
@@ -40,28 +43,38 @@ std::string password_of(const config::Secret& secret)
 // --------------------------------------------------------------------------------------------------------
 
 BgpNeighbor::BgpNeighbor(BgpInstance& instance, const config::BgpNeighbor& config)
-    : instance_(instance), config_(config), restart_(instance.core_.loop, [this] {
-          over_limit_ = false;
-          start();
+    : instance_(instance),
+      config_(config),
+      restart_(instance.core_.loop,
+               [this] {
+                   over_limit_ = false;
+                   start();
+               }),
+      strict_(instance.core_.loop, [this] {
+          if (session().established() && !bfd_allows()) reset(bgp::ResetReason::BfdDown, bgp::cease::kBfdDown);
       })
 {
+    if (config.bfd) instance_.bfd_.refresh();
     if (config.password) md5_key_ = password_of(*config.password);
     handle_ = instance_.rib_->add_peer(rib_config());
     instance_.by_handle_[handle_] = this;
     transport_ = std::make_unique<BgpTransport>(
         instance_.core_.loop, session_config(), static_cast<bgp::SessionEvents&>(*this), instance_.core_.random.u64(),
         [this] { return find_path(); }, [this] { instance_.core_.loop.wake_slice(); });
+    if (!link_local()) remote_ = config.address;
+    track();
     apply_md5();
-    instance_.core_.tables.track(instance_.client_, instance_.vrf_, config_.address);
+    update_link();
     update_feasible();
 }
 
 BgpNeighbor::~BgpNeighbor()
 {
     transport_->stop({bgp::ResetReason::NeighborDeleted, bgp::cease::kPeerDeconfigured, {}});
+    instance_.bfd_.refresh();
     md5_key_.clear();
     apply_md5();
-    instance_.core_.tables.untrack(instance_.client_, instance_.vrf_, config_.address);
+    untrack();
     instance_.rib_->on_peer_down(handle_);
     if (feasible_peer_) {
         // The RIB tells what is no longer feasible only while it knows the peer.
@@ -69,6 +82,65 @@ BgpNeighbor::~BgpNeighbor()
     }
     instance_.rib_->remove_peer(handle_);
     instance_.by_handle_.erase(handle_);
+}
+
+route::Resolution BgpNeighbor::way() const
+{
+    if (remote_.is_unspecified() || (link_local() && interface_ == kNoInterface)) return {};
+    return instance_.core_.tables.resolve(instance_.vrf_, remote_, interface_);
+}
+
+InterfaceId BgpNeighbor::link() const
+{
+    if (interface_ != kNoInterface) return interface_;
+    const auto way = this->way();
+    return way.direct && !way.nexthops.empty() ? way.nexthops.front().interface : kNoInterface;
+}
+
+void BgpNeighbor::on_scopes()
+{
+    if (link_local() && reachable_) transport_->on_reachable();
+}
+
+void BgpNeighbor::track()
+{
+    if (!remote_.is_unspecified())
+        instance_.core_.tables.track(instance_.client_, instance_.vrf_, remote_, false, interface_);
+}
+
+void BgpNeighbor::untrack()
+{
+    if (!remote_.is_unspecified())
+        instance_.core_.tables.untrack(instance_.client_, instance_.vrf_, remote_, false, interface_);
+}
+
+void BgpNeighbor::update_link()
+{
+    if (!link_local()) return;
+    const auto* entry = instance_.interfaces_.find(config_.interface);
+    const auto interface = entry ? entry->id : kNoInterface;
+    auto remote = config_.address;
+    if (config_.unnumbered()) {
+        const auto router = entry ? instance_.routers_.router(interface) : std::nullopt;
+        remote = router ? IpAddress{*router} : IpAddress{Ipv6Address{}};
+    }
+    if (interface == interface_ && remote == remote_) return;
+    if (session().started()) transport_->stop({bgp::ResetReason::InterfaceDown, bgp::cease::kAdministrativeReset, {}});
+    if (!remote_.is_unspecified() && !md5_key_.empty()) apply_md5(remote_, {});
+    untrack();
+    reachable_ = false;
+    interface_ = interface;
+    remote_ = remote;
+    instance_.bfd_.refresh();
+    instance_.rib_->reconfigure(handle_, rib_config());
+    apply_md5();
+    track();
+    update_feasible();
+}
+
+bool BgpNeighbor::is(const IpAddress& address, std::uint32_t scope) const
+{
+    return address == remote_ && (!link_local() || scope == instance_.vrfs_.scope(instance_.vrf_, interface_));
 }
 
 bool BgpNeighbor::external() const
@@ -107,6 +179,8 @@ bgp::SessionConfig BgpNeighbor::session_config() const
     out.capabilities = !config_.dont_capability_negotiate;
     out.ipv4_unicast = family_active(Family::Ipv4);
     out.ipv6_unicast = family_active(Family::Ipv6);
+    // As FRR on unnumbered interfaces. Who has no IPv4 address on the link has no other way to name a next hop.
+    out.extended_next_hop = link_local();
     out.hostname = instance_.hostname_;
     return out;
 }
@@ -114,7 +188,7 @@ bgp::SessionConfig BgpNeighbor::session_config() const
 rib::PeerConfig BgpNeighbor::rib_config() const
 {
     rib::PeerConfig out;
-    out.address = config_.address;
+    out.address = remote_;
     out.local_as = config_.local_as;
     out.multihop = config_.ebgp_multihop.has_value() || config_.disable_connected_check;
     out.track_feasible = feasible_peer_.has_value();
@@ -142,6 +216,7 @@ TcpOptions BgpNeighbor::tcp_options() const
 {
     TcpOptions out;
     out.md5_key = md5_key_;
+    if (link_local()) out.scope = instance_.vrfs_.scope(instance_.vrf_, interface_);
     if (config_.ttl_security_hops) {
         out.ttl = 255;
         out.minimum_ttl = 256 - *config_.ttl_security_hops;
@@ -153,35 +228,43 @@ TcpOptions BgpNeighbor::tcp_options() const
 
 std::optional<BgpTransport::Path> BgpNeighbor::find_path() const
 {
-    const auto way = instance_.core_.tables.resolve(instance_.vrf_, config_.address);
+    const auto way = this->way();
     const bool anywhere = !external() || config_.ebgp_multihop || config_.disable_connected_check ||
                           config_.ttl_security_hops.value_or(1) > 1;
     if (!way.reachable || (!way.direct && !anywhere)) return std::nullopt;
     BgpTransport::Path path;
     path.ns = instance_.vrfs_.ns(instance_.vrf_);
-    path.remote = {config_.address, config_.port};
+    path.remote = {remote_, config_.port};
     path.options = tcp_options();
-    if (!config_.update_source.empty()) {
+    if (link_local()) {
+        path.local = instance_.interfaces_.own_address(interface_, remote_);
+        if (!path.local || path.options.scope == 0) return std::nullopt;  // its TUN isn't there yet
+    } else if (!config_.update_source.empty()) {
         if (const auto address = IpAddress::parse(config_.update_source)) {
             path.local = *address;
         } else if (const auto* source = instance_.interfaces_.find(config_.update_source)) {
-            path.local = instance_.interfaces_.own_address(source->id, config_.address);
+            path.local = instance_.interfaces_.own_address(source->id, remote_);
         }
         if (!path.local) return std::nullopt;
     } else if (!way.nexthops.empty()) {
         const auto& hop = way.nexthops.front();
-        path.local = instance_.interfaces_.own_address(
-            hop.interface, hop.type == route::NexthopType::Gateway ? hop.gateway : config_.address);
+        path.local = instance_.interfaces_.own_address(hop.interface,
+                                                       hop.type == route::NexthopType::Gateway ? hop.gateway : remote_);
     }
     return path;
 }
 
 void BgpNeighbor::apply_md5()
 {
-    const auto& listener = instance_.listeners_[at(config_.address.family)];
+    if (!remote_.is_unspecified()) apply_md5(remote_, md5_key_);
+}
+
+void BgpNeighbor::apply_md5(const IpAddress& address, const std::string& key)
+{
+    const auto& listener = instance_.listeners_[at(address.family)];
     if (!listener.socket) return;
-    if (const auto r = tcp_set_md5(listener.socket.get(), config_.address, md5_key_); !r)
-        log::error("bgp", "{}: {}", config_.address.to_string(), r.error().message);
+    if (const auto r = tcp_set_md5(listener.socket.get(), address, key); !r)
+        log::error("bgp", "{}: {}", name().to_string(), r.error().message);
 }
 
 void BgpNeighbor::refresh_password()
@@ -193,10 +276,15 @@ void BgpNeighbor::refresh_password()
     reset(bgp::ResetReason::CapabilityChange, bgp::cease::kConfigurationChange);
 }
 
+bool BgpNeighbor::may_start() const
+{
+    return !config_.shutdown && !over_limit_ && reachable_ && !session().started() &&
+           (family_active(Family::Ipv4) || family_active(Family::Ipv6));
+}
+
 void BgpNeighbor::start()
 {
-    if (config_.shutdown || over_limit_ || !reachable_ || session().started()) return;
-    if (!family_active(Family::Ipv4) && !family_active(Family::Ipv6)) return;
+    if (!may_start() || !bfd_allows()) return;
     started_at_ = now();
     transport_->start();
 }
@@ -207,7 +295,12 @@ void BgpNeighbor::configure(const config::BgpNeighbor& config)
     const auto before_options = tcp_options();
     const auto before = config_;
     config_ = config;
+    if (!(config.bfd == before.bfd) || config.shutdown != before.shutdown ||
+        config.update_source != before.update_source || config.ebgp_multihop != before.ebgp_multihop ||
+        config.ttl_security_hops != before.ttl_security_hops)
+        instance_.bfd_.refresh();
     md5_key_ = config.password ? password_of(*config.password) : std::string{};
+    update_link();
     update_feasible();
     instance_.rib_->reconfigure(handle_, rib_config());
 
@@ -242,6 +335,72 @@ void BgpNeighbor::configure(const config::BgpNeighbor& config)
     }
     if (stop && this->session().started()) transport_->stop(*stop);
     start();
+    watch_strict();
+}
+
+// ---- BFD
+
+std::optional<BgpBfdWish> BgpNeighbor::bfd_wish() const
+{
+    if (!config_.bfd || config_.shutdown || remote_.is_unspecified()) return std::nullopt;
+    if (link_local() && interface_ == kNoInterface) return std::nullopt;
+    BgpBfdWish wish;
+    wish.vrf = instance_.vrf_;
+    wish.peer = remote_;
+    wish.interface = interface_;
+    if (const auto address = IpAddress::parse(config_.update_source)) {
+        wish.local = *address;
+    } else if (const auto* source = instance_.interfaces_.find(config_.update_source)) {
+        wish.local = instance_.interfaces_.own_address(source->id, remote_);
+    }
+    wish.external = external();
+    if (config_.ebgp_multihop.value_or(1) > 1) wish.hops = config_.ebgp_multihop;
+    if (config_.ttl_security_hops.value_or(1) > 1) wish.hops = config_.ttl_security_hops;
+    wish.bfd = *config_.bfd;
+    return wish;
+}
+
+const BfdSessions::View* BgpNeighbor::bfd_session() const
+{
+    return config_.bfd ? instance_.bfd_.bgp_session(instance_.vrf_, remote_, interface_) : nullptr;
+}
+
+// Strict mode wants BFD to be up; that one end has taken BFD out of use is no failure (RFC 5882 3.2).
+bool BgpNeighbor::bfd_allows() const
+{
+    if (!config_.bfd || !config_.bfd->strict) return true;
+    const auto* session = bfd_session();
+    if (!session) return false;
+    const auto& last = session->last;
+    return last.state == api::BfdState::Up || last.state == api::BfdState::AdminDown ||
+           last.remote_state == api::BfdState::AdminDown;
+}
+
+bool BgpNeighbor::waits_for_bfd() const { return may_start() && !bfd_allows(); }
+
+void BgpNeighbor::watch_strict()
+{
+    if (!session().established() || bfd_allows())
+        strict_.set(kNever);
+    else if (strict_.at() == kNever)
+        strict_.set(now() + config_.bfd->strict_hold);
+}
+
+void BgpNeighbor::on_bfd(const BfdStatus& before, const BfdStatus& now)
+{
+    if (!config_.bfd) return;
+    const bool failed = before.state == api::BfdState::Up && now.state == api::BfdState::Down;
+    if (failed && now.remote_state != api::BfdState::AdminDown && session().started()) {
+        // RFC 5882 4.3: BFD of a neighbour that dies with its control plane says nothing new while that restarts.
+        const bool restarting = config_.bfd->check_control_plane_failure && !before.remote_control_plane_independent &&
+                                !session().established();
+        if (!restarting) {
+            log::info("bgp", "neighbor {}: BFD is down", name().to_string());
+            reset(bgp::ResetReason::BfdDown, bgp::cease::kBfdDown);
+        }
+    }
+    start();
+    watch_strict();
 }
 
 void BgpNeighbor::update_feasible()
@@ -249,7 +408,8 @@ void BgpNeighbor::update_feasible()
     std::optional<PeerId> wanted;
     for (const auto& [name, entry] : instance_.interfaces_.all()) {
         if (entry.kind() != api::InterfaceKind::Wireguard || entry.config.vrf != instance_.config_.vrf) continue;
-        wanted = instance_.wireguard_.routes_bgp(entry.id, config_.address);
+        if (link_local() && entry.id != interface_) continue;
+        wanted = instance_.wireguard_.routes_bgp(entry.id, remote_);
         if (wanted) break;
     }
     if (wanted == feasible_peer_) return;
@@ -292,14 +452,14 @@ void BgpNeighbor::on_limit(const rib::Event& event)
     const auto family = event.family == Family::Ipv4 ? "IPv4" : "IPv6";
     switch (event.kind) {
         case rib::Event::Kind::MaximumPrefixThreshold:
-            log::warning("bgp", "{}: {} {} prefixes, near the maximum", address().to_string(), event.count, family);
+            log::warning("bgp", "{}: {} {} prefixes, near the maximum", name().to_string(), event.count, family);
             return;
         case rib::Event::Kind::TableFull:
-            log::error("bgp", "{}: the table is full; paths are not stored", address().to_string());
+            log::error("bgp", "{}: the table is full; paths are not stored", name().to_string());
             return;
         case rib::Event::Kind::MaximumPrefixExceeded: break;
     }
-    log::warning("bgp", "{}: {} {} prefixes, over the maximum", address().to_string(), event.count, family);
+    log::warning("bgp", "{}: {} {} prefixes, over the maximum", name().to_string(), event.count, family);
     if (event.warning_only) return;
     over_limit_ = true;
     transport_->stop({bgp::ResetReason::PrefixCount, bgp::cease::kMaximumPrefixes, {}});
@@ -329,18 +489,29 @@ void BgpNeighbor::offer(Accepted accepted)
 
 void BgpNeighbor::on_state(bgp::State from, bgp::State to)
 {
-    log::debug("bgp", "{}: {} -> {}", address().to_string(), bgp::to_string(from), bgp::to_string(to));
+    log::debug("bgp", "{}: {} -> {}", name().to_string(), bgp::to_string(from), bgp::to_string(to));
 }
 
 void BgpNeighbor::on_established(const bgp::Established& established)
 {
-    if (instance_.config_.log_neighbor_changes) log::info("bgp", "neighbor {} up", address().to_string());
+    if (instance_.config_.log_neighbor_changes) log::info("bgp", "neighbor {} up", name().to_string());
+    if (config_.bfd) {
+        // The way has proven itself: that the neighbour no longer speaks BFD doesn't keep it out of use.
+        instance_.bfd_.on_proven(instance_.vrf_, remote_, interface_);
+        instance_.core_.loop.post([instance = &instance_, name = name()] {
+            if (auto* neighbor = instance->find(name)) neighbor->watch_strict();
+        });
+    }
     rib::PeerContext context;
     context.negotiated = established.negotiated;
-    context.remote_address = config_.address;
+    context.remote_address = remote_;
     context.router_id = established.peer.router_id;
-    context.local_address[at(established.local.address.family)] = established.local.address;
-    const auto way = instance_.core_.tables.resolve(instance_.vrf_, config_.address);
+    const auto& local = established.local.address;
+    if (local.is_v6() && local.is_link_local())
+        context.local_link_local = local.v6();
+    else
+        context.local_address[at(local.family)] = local;
+    const auto way = this->way();
     if (way.direct && !way.nexthops.empty()) {
         const auto* entry = instance_.interfaces_.find(way.nexthops.front().interface);
         for (const auto& a : entry ? entry->addresses() : std::vector<InterfaceAddress>{}) {
@@ -350,12 +521,13 @@ void BgpNeighbor::on_established(const bgp::Established& established)
                 continue;
             }
             if (own.is_unspecified()) own = a.address;
-            if (a.subnet().contains(config_.address) || a.address.family != config_.address.family)
+            if (a.subnet().contains(remote_) || a.address.family != remote_.family)
                 context.subnet[at(a.address.family)] = a.subnet();
         }
     }
     instance_.rib_->on_peer_up(handle_, context, now());
-    instance_.core_.programmer.watch_path_mtu(instance_.vrf_, config_.address);
+    // A link's own TUN has its MTU.
+    if (!link_local()) instance_.core_.programmer.watch_path_mtu(instance_.vrf_, remote_);
     instance_.core_.loop.wake_slice();
 }
 
@@ -378,9 +550,9 @@ void BgpNeighbor::on_route_refresh(Family family, bgp::RouteRefresh::Kind kind)
 void BgpNeighbor::on_down(const bgp::Down& down)
 {
     if (instance_.config_.log_neighbor_changes)
-        log::info("bgp", "neighbor {} down: {}", address().to_string(), bgp::to_string(down.reason));
+        log::info("bgp", "neighbor {} down: {}", name().to_string(), bgp::to_string(down.reason));
     instance_.rib_->on_peer_down(handle_);
-    instance_.core_.programmer.unwatch_path_mtu(instance_.vrf_, config_.address);
+    if (!link_local()) instance_.core_.programmer.unwatch_path_mtu(instance_.vrf_, remote_);
     instance_.core_.loop.wake_slice();
 }
 
@@ -388,11 +560,14 @@ void BgpNeighbor::on_down(const bgp::Down& down)
 // ---------------------------------------------------------------------------------------------------------
 
 BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
-                         const config::Model& model, const config::Bgp& config)
+                         const NeighborService& routers, BfdService& bfd, const config::Model& model,
+                         const config::Bgp& config)
     : core_(core),
       interfaces_(interfaces),
       vrfs_(vrfs),
       wireguard_(wireguard),
+      routers_(routers),
+      bfd_(bfd),
       config_(config),
       hostname_(model.hostname),
       vrf_(vrfs.id(config.vrf).value_or(kDefaultVrf)),
@@ -435,6 +610,7 @@ rib::RibConfig BgpInstance::rib_config() const
     out.as_path_ignore = config_.bestpath_as_path_ignore;
     out.multipath_relax = config_.bestpath_multipath_relax;
     out.compare_routerid = config_.bestpath_compare_routerid;
+    out.backup_paths = true;  // a second-best path is ready in the forwarding table before it is needed
     out.hash_seed = hash_seed_;
     for (const auto& [family, f] : config_.families)
         out.families[at(family)] = {f.maximum_paths, f.maximum_paths_ibgp, f.distance};
@@ -480,10 +656,10 @@ void BgpInstance::configure(const config::Model& model, const config::Bgp& confi
 
     std::erase_if(neighbors_, [&](const auto& n) { return !config.neighbors.contains(n.first); });
     listen();
-    for (const auto& [address, neighbor] : config.neighbors) {
-        const auto known = neighbors_.find(address);
+    for (const auto& [name, neighbor] : config.neighbors) {
+        const auto known = neighbors_.find(name);
         if (known == neighbors_.end())
-            neighbors_.emplace(address, std::make_unique<BgpNeighbor>(*this, neighbor));
+            neighbors_.emplace(name, std::make_unique<BgpNeighbor>(*this, neighbor));
         else if (decide_anew || !(known->second->config() == neighbor))
             known->second->configure(neighbor);
     }
@@ -493,7 +669,7 @@ void BgpInstance::configure(const config::Model& model, const config::Bgp& confi
 
 void BgpInstance::refresh_passwords()
 {
-    for (auto& [address, neighbor] : neighbors_) neighbor->refresh_password();
+    for (auto& [name, neighbor] : neighbors_) neighbor->refresh_password();
 }
 
 void BgpInstance::interfaces_changed()
@@ -501,11 +677,21 @@ void BgpInstance::interfaces_changed()
     std::vector<IpAddress> own;
     for (const auto& [id, interface] : core_.interfaces.all()) {
         if (interface.vrf != vrf_) continue;
-        for (const auto& a : interface.addresses) own.push_back(a.address);
+        // A link-local address of ours on one link may be a neighbour's on another.
+        for (const auto& a : interface.addresses)
+            if (a.address.is_v4() || !a.address.is_link_local()) own.push_back(a.address);
     }
     rib_->set_local_addresses(std::move(own));
-    for (auto& [address, neighbor] : neighbors_) neighbor->update_feasible();
+    for (auto& [name, neighbor] : neighbors_) {
+        neighbor->update_link();
+        neighbor->update_feasible();
+    }
     core_.loop.wake_slice();
+}
+
+void BgpInstance::scopes_changed()
+{
+    for (auto& [name, neighbor] : neighbors_) neighbor->on_scopes();
 }
 
 void BgpInstance::listen()
@@ -513,8 +699,10 @@ void BgpInstance::listen()
     const auto* ns = vrfs_.ns(vrf_);
     for (const auto family : {Family::Ipv4, Family::Ipv6}) {
         auto& listener = listeners_[at(family)];
-        const bool wanted = std::any_of(config_.neighbors.begin(), config_.neighbors.end(),
-                                        [&](const auto& n) { return n.first.family == family; });
+        const bool wanted = std::any_of(config_.neighbors.begin(), config_.neighbors.end(), [&](const auto& n) {
+            const auto& name = n.first;
+            return (name.unnumbered() ? Family::Ipv6 : name.address.family) == family;
+        });
         if (!wanted) {
             listener.watch.reset();
             listener.socket.reset();
@@ -529,8 +717,8 @@ void BgpInstance::listen()
         listener.socket = std::move(*socket);
         const int fd = listener.socket.get();
         listener.watch = core_.loop.watch(fd, EPOLLIN, [this, fd](std::uint32_t) { accept_from(fd); });
-        for (auto& [address, neighbor] : neighbors_) {
-            if (address.family == family) neighbor->apply_md5();
+        for (auto& [name, neighbor] : neighbors_) {
+            if (neighbor->address().family == family) neighbor->apply_md5();
         }
     }
 }
@@ -539,13 +727,16 @@ void BgpInstance::accept_from(int listener)
 {
     while (auto accepted = tcp_accept(listener)) {
         // Who is no neighbour gets no answer but a closed connection.
-        if (auto* neighbor = find(accepted->remote.address)) neighbor->offer(std::move(*accepted));
+        const auto from = std::find_if(neighbors_.begin(), neighbors_.end(), [&](const auto& n) {
+            return n.second->is(accepted->remote.address, accepted->scope);
+        });
+        if (from != neighbors_.end()) from->second->offer(std::move(*accepted));
     }
 }
 
-BgpNeighbor* BgpInstance::find(const IpAddress& address)
+BgpNeighbor* BgpInstance::find(const config::PeerName& name)
 {
-    const auto n = neighbors_.find(address);
+    const auto n = neighbors_.find(name);
     return n == neighbors_.end() ? nullptr : n->second.get();
 }
 
@@ -616,8 +807,14 @@ void BgpInstance::take_table_events()
     route::Event event;
     while (core_.tables.next_event(client_, event)) {
         if (const auto* t = std::get_if<route::TrackingEvent>(&event)) {
-            rib_->on_nexthop(t->address, {t->resolution.reachable, t->resolution.direct, t->resolution.metric});
-            if (auto* neighbor = find(t->address)) neighbor->on_reachable(t->resolution);
+            rib_->on_nexthop(t->address, state_of(t->resolution));
+            if (t->interface == kNoInterface) {
+                if (auto* neighbor = find(t->address)) neighbor->on_reachable(t->resolution);
+                continue;
+            }
+            for (auto& [name, neighbor] : neighbors_)
+                if (neighbor->interface() == t->interface && neighbor->address() == t->address)
+                    neighbor->on_reachable(t->resolution);
         } else if (const auto* r = std::get_if<route::RedistributeEvent>(&event)) {
             const auto& sources = origination_[at(r->prefix.family())].sources;
             const auto source = r->source == route::Source::Connected ? config::RedistributeSource::Connected
@@ -656,7 +853,7 @@ void BgpInstance::answer_fresh_next_hops()
 {
     for (const auto& address : std::exchange(fresh_next_hops_, {})) {
         const auto way = core_.tables.resolve(vrf_, address);
-        rib_->on_nexthop(address, {way.reachable, way.direct, way.metric});
+        rib_->on_nexthop(address, state_of(way));
     }
 }
 
@@ -680,12 +877,19 @@ void BgpInstance::on_route(const rib::RouteChange& change)
                 route::Nexthop hop;
                 hop.vrf = vrf_;
                 hop.gateway = path.next_hop;
+                if (path.next_hop.is_v6() && path.next_hop.is_link_local()) {
+                    const auto* from = find(path.peer);
+                    if (!from) continue;
+                    hop.interface = from->link();
+                    if (hop.interface == kNoInterface) continue;
+                }
                 out.push_back(hop);
             }
             std::sort(out.begin(), out.end());
             out.erase(std::unique(out.begin(), out.end()), out.end());
         };
         fill(change.paths, route.nexthops);
+        if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp);
         fill(change.backup, route.backup);
         const auto handle = core_.tables.acquire(route);
         if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
@@ -722,7 +926,7 @@ bool BgpInstance::run(TimePoint until)
         for (const auto& event : rib_->take_events()) {
             if (auto* neighbor = find(event.peer)) neighbor->on_limit(event);
         }
-        for (auto& [address, neighbor] : neighbors_) more |= neighbor->fill(kFill);
+        for (auto& [name, neighbor] : neighbors_) more |= neighbor->fill(kFill);
     }
     auto next = rib_->next_deadline();
     // A table that is being prepared for a neighbour gives nothing yet, and goes on when it is asked again.
@@ -743,7 +947,7 @@ void BgpService::set(const config::Model& model, const config::Bgp& config)
     if (instance)
         instance->configure(model, config);
     else
-        instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, model, config);
+        instance = std::make_unique<BgpInstance>(core_, interfaces_, vrfs_, wireguard_, routers_, bfd_, model, config);
 }
 
 void BgpService::remove(const std::string& vrf) { instances_.erase(vrf); }
@@ -753,6 +957,11 @@ void BgpService::interface_changed(InterfaceId)
     for (auto& [vrf, instance] : instances_) instance->interfaces_changed();
 }
 
+void BgpService::scopes_changed()
+{
+    for (auto& [vrf, instance] : instances_) instance->scopes_changed();
+}
+
 void BgpService::wireguard_changed() { interface_changed(kNoInterface); }
 
 bool BgpService::run(TimePoint until)
@@ -760,6 +969,25 @@ bool BgpService::run(TimePoint until)
     bool more = false;
     for (auto& [vrf, instance] : instances_) more |= instance->run(until);
     return more;
+}
+
+std::vector<BgpBfdWish> BgpService::bfd_wishes() const
+{
+    std::vector<BgpBfdWish> out;
+    for (const auto& [vrf, instance] : instances_)
+        for (const auto& [name, neighbor] : instance->neighbors())
+            if (auto wish = neighbor->bfd_wish()) out.push_back(std::move(*wish));
+    return out;
+}
+
+void BgpService::on_bfd(VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
+                        const BfdStatus& now)
+{
+    for (auto& [name, instance] : instances_) {
+        if (instance->vrf() != vrf) continue;
+        for (const auto& [peer_name, neighbor] : instance->neighbors())
+            if (neighbor->address() == peer && neighbor->interface() == interface) neighbor->on_bfd(before, now);
+    }
 }
 
 BgpInstance* BgpService::find(const std::string& vrf)

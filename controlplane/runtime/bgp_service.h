@@ -2,9 +2,11 @@
 
 #include "config/model.h"
 #include "controlplane/rib/rib.h"
+#include "controlplane/runtime/bfd_service.h"
 #include "controlplane/runtime/bgp_transport.h"
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/interface_table.h"
+#include "controlplane/runtime/neighbor_service.h"
 #include "controlplane/runtime/vrfs.h"
 #include "controlplane/runtime/wireguard_service.h"
 
@@ -26,7 +28,14 @@ public:
 
     void configure(const config::BgpNeighbor& config);
     const config::BgpNeighbor& config() const noexcept { return config_; }
-    const IpAddress& address() const noexcept { return config_.address; }
+    config::PeerName name() const { return config_.name(); }
+    // Of an unnumbered neighbour what router advertisements told; unspecified: nothing yet.
+    const IpAddress& address() const noexcept { return remote_; }
+    // The one it is behind, for link-local addresses.
+    InterfaceId interface() const noexcept { return interface_; }
+    route::Resolution way() const;  // to it
+    InterfaceId link() const;  // what link-local next hops from it are on; kNoInterface: it isn't on a link of ours
+    void on_scopes();          // the TUN of its interface may be there now
     rib::PeerHandle handle() const noexcept { return handle_; }
     const bgp::Session& session() const noexcept { return transport_->session(); }
     const BgpTransport& transport() const noexcept { return *transport_; }
@@ -41,7 +50,17 @@ public:
     void reset(bgp::ResetReason reason, std::uint8_t subcode);
     void refresh_password();  // its file may hold another one
     void on_reachable(const route::Resolution& resolution);
+    // Its interface, or what is known of it there, may be another one.
+    void update_link();
+    // Is a connection from `address`, on the link with `scope`, from it?
+    bool is(const IpAddress& address, std::uint32_t scope) const;
     void on_limit(const rib::Event& event);
+    // The BFD session that it asks for; nullopt: none.
+    std::optional<BgpBfdWish> bfd_wish() const;
+    void on_bfd(const BfdStatus& before, const BfdStatus& now);
+    const BfdSessions::View* bfd_session() const;  // nullptr: there is none (yet)
+    // It would be started, were it not for BFD (strict mode).
+    bool waits_for_bfd() const;
     void update_feasible();
     std::optional<PeerId> feasible_peer() const noexcept { return feasible_peer_; }
     bool family_active(Family family) const;
@@ -59,10 +78,19 @@ private:
     rib::PeerConfig rib_config() const;
     std::optional<BgpTransport::Path> find_path() const;
     void start();
+    bool may_start() const;  // but for BFD
+    bool bfd_allows() const;
+    void watch_strict();
     void apply_md5();
+    void apply_md5(const IpAddress& address, const std::string& key);
+    bool link_local() const noexcept { return !config_.interface.empty(); }
+    void track();
+    void untrack();
 
     BgpInstance& instance_;
     config::BgpNeighbor config_;
+    IpAddress remote_{};
+    InterfaceId interface_{kNoInterface};
     std::string md5_key_;
     rib::PeerHandle handle_{};
     std::unique_ptr<BgpTransport> transport_;
@@ -71,18 +99,20 @@ private:
     bool over_limit_ = false;
     TimePoint started_at_{};
     Loop::Timer restart_;
+    Loop::Timer strict_;  // up without BFD, in strict mode: until when
 };
 
 // BGP in one VRF: its RIB between the neighbours and the route table.
 class BgpInstance final : rib::RouteSink, rib::FeasibleSink, rib::NexthopSink {
 public:
     BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
-                const config::Model& model, const config::Bgp& config);
+                const NeighborService& routers, BfdService& bfd, const config::Model& model, const config::Bgp& config);
     ~BgpInstance();
 
     void configure(const config::Model& model, const config::Bgp& config);
     void refresh_passwords();
     void interfaces_changed();
+    void scopes_changed();
 
     // A slice of work. True: there is more.
     bool run(TimePoint until);
@@ -93,9 +123,9 @@ public:
     Ipv4Address router_id() const noexcept { return router_id_; }
     const rib::Rib& rib() const noexcept { return *rib_; }
     rib::Rib& rib() noexcept { return *rib_; }
-    BgpNeighbor* find(const IpAddress& address);
+    BgpNeighbor* find(const config::PeerName& name);
     BgpNeighbor* find(rib::PeerHandle handle);
-    const std::map<IpAddress, std::unique_ptr<BgpNeighbor>>& neighbors() const noexcept { return neighbors_; }
+    const std::map<config::PeerName, std::unique_ptr<BgpNeighbor>>& neighbors() const noexcept { return neighbors_; }
 
 private:
     friend class BgpNeighbor;
@@ -117,6 +147,8 @@ private:
     InterfaceTable& interfaces_;
     Vrfs& vrfs_;
     WireguardService& wireguard_;
+    const NeighborService& routers_;  // the ones that advertise themselves on unnumbered links
+    BfdService& bfd_;
     config::Bgp config_;
     std::string hostname_;
     VrfId vrf_;
@@ -124,7 +156,7 @@ private:
     Ipv4Address router_id_{};
     route::ClientId client_;
     std::unique_ptr<rib::Rib> rib_;
-    std::map<IpAddress, std::unique_ptr<BgpNeighbor>> neighbors_;
+    std::map<config::PeerName, std::unique_ptr<BgpNeighbor>> neighbors_;
     std::map<rib::PeerHandle, BgpNeighbor*> by_handle_;
     struct Listener {
         Descriptor socket;
@@ -156,15 +188,19 @@ private:
 // All instances.
 class BgpService {
 public:
-    BgpService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard)
-        : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard)
+    BgpService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
+               const NeighborService& routers, BfdService& bfd)
+        : core_(core), interfaces_(interfaces), vrfs_(vrfs), wireguard_(wireguard), routers_(routers), bfd_(bfd)
     {}
 
     void set(const config::Model& model, const config::Bgp& config);
     void remove(const std::string& vrf);
     void interface_changed(InterfaceId id);
     void wireguard_changed();
+    void scopes_changed();  // a TUN of an interface's link-local addresses came or went
     bool run(TimePoint until);
+    std::vector<BgpBfdWish> bfd_wishes() const;
+    void on_bfd(VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before, const BfdStatus& now);
     BgpInstance* find(const std::string& vrf);
     const std::map<std::string, std::unique_ptr<BgpInstance>>& all() const noexcept { return instances_; }
 
@@ -173,6 +209,8 @@ private:
     InterfaceTable& interfaces_;
     Vrfs& vrfs_;
     WireguardService& wireguard_;
+    const NeighborService& routers_;
+    BfdService& bfd_;
     std::map<std::string, std::unique_ptr<BgpInstance>> instances_;
 };
 

@@ -3,12 +3,14 @@
 #include "base/log.h"
 #include "config/parse.h"
 #include "config/render.h"
+#include "config/validate.h"
 #include "controlplane/runtime/show/show.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -24,6 +26,16 @@ std::string text_of(const std::vector<config::Diagnostic>& problems)
 {
     std::string out;
     for (const auto& p : problems) out += "% " + p.to_string() + "\n";
+    return out;
+}
+
+// What is to be known of the model, and was not so before.
+std::string warning_text(const config::Model& model, const std::vector<config::Diagnostic>& known)
+{
+    auto all = config::warnings(model);
+    std::erase_if(all, [&](const auto& w) { return std::find(known.begin(), known.end(), w) != known.end(); });
+    std::string out;
+    for (const auto& w : all) out += "% Warning: " + w.to_string() + "\n";
     return out;
 }
 
@@ -184,10 +196,16 @@ CommandSession::Answer CommandSession::configure(const std::string& line)
         return exec(*command, *outcome->run);
     }
     if (editor_ && outcome->changed) {
+        const auto known = config::warnings(store_.router().running());
         const auto problems = store_.commit(editor_->model(), true);
         if (!problems.empty()) {
             editor_->undo();
             return refuse(text_of(problems));
+        }
+        if (auto told = warning_text(store_.router().running(), known); !told.empty()) {
+            Answer answer;
+            answer.text = show::whole(std::move(told));
+            return answer;
         }
     }
     if (outcome->ended) {
@@ -222,13 +240,17 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 const auto problems = Router::check(candidate_->model(), {});
                 return problems.empty() ? Answer{} : refuse(text_of(problems));
             }
+            const auto known = config::warnings(store_.router().running());
             const auto problems =
                 command.number ? store_.commit_confirmed(candidate_->model(), std::chrono::minutes{*command.number})
                                : store_.commit(candidate_->model(), false);
             if (!problems.empty()) return refuse(text_of(problems));
             if (!command.number) store_.confirm();
             candidate_->committed();
-            return {};
+            Answer answer;
+            if (auto told = warning_text(store_.router().running(), known); !told.empty())
+                answer.text = show::whole(std::move(told));
+            return answer;
         }
         case ExecCommand::Discard:
             if (!candidate_) return refuse("% No candidate is open: `configure` opens one");
@@ -268,6 +290,11 @@ CommandSession::Answer CommandSession::exec(const config::Exec& command, const s
                 return refuse("% Can't find interface " + command.interface);
             store_.router().interfaces().clear_counters(command.interface);
             return {};
+        case ExecCommand::ClearCryptoSa: store_.router().tunnels().clear_sas(command.interface); return {};
+        case ExecCommand::ClearBfdCounters: {
+            const auto cleared = show::clear_bfd(store_.router(), command);
+            return cleared ? Answer{} : refuse(cleared.error().message, cleared.error().status);
+        }
         case ExecCommand::ClearWireguard: store_.router().wireguard().clear(command.interface, command.peer); return {};
         default: return show(command);
     }
@@ -327,10 +354,14 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
         case ExecCommand::ShowVrf: return answer(show::vrf(router, command));
         case ExecCommand::ShowInterface: return answer(show::interface(router, command));
         case ExecCommand::ShowInterfaceBrief: return answer(show::interface_brief(router, command));
+        case ExecCommand::ShowCryptoIpsecSa: return answer(show::crypto_ipsec_sa(router, command));
         case ExecCommand::ShowWireguard: return answer(show::wireguard(router, command));
         case ExecCommand::ShowDataplaneRuntime: return answer(show::dataplane_runtime(router, command));
         case ExecCommand::ShowDataplaneDrops: return answer(show::dataplane_drops(router, command));
         case ExecCommand::ShowDataplanePorts: return answer(show::dataplane_ports(router, command));
+        case ExecCommand::ShowBfdPeers: return answer(show::bfd_peers(router, command));
+        case ExecCommand::ShowBfdPeer: return answer(show::bfd_peer(router, command));
+        case ExecCommand::ShowFailover: return answer(show::failover(router, command));
         case ExecCommand::ShowArp:
         case ExecCommand::ShowIpv6Neighbors: return answer(show::neighbors(router, command));
         case ExecCommand::ShowRoute: return answer(show::route(router, command));
@@ -354,8 +385,8 @@ CommandSession::Answer CommandSession::clear_bgp(const config::Exec& command)
     auto* instance = store_.router().bgp().find(internal(command.vrf));
     if (!instance) return refuse("% BGP instance not found");
     bool found = !command.neighbor.has_value();
-    for (const auto& [address, neighbor] : instance->neighbors()) {
-        if (command.neighbor && *command.neighbor != address) continue;
+    for (const auto& [name, neighbor] : instance->neighbors()) {
+        if (command.neighbor && *command.neighbor != name) continue;
         if (command.asn && index(neighbor->config().remote_as.asn) != *command.asn) continue;
         found = true;
         if (!command.soft) {

@@ -3,14 +3,15 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "controlplane/neighbor/codec.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 
 namespace culvert::runtime {
 namespace {
 
-// Outer IPv6 and UDP headers, WireGuard's header and tag: what wg-quick reckons with too.
-constexpr std::uint16_t kWireguardOverhead = 80;
+constexpr std::uint16_t kLeastMtu = 68;     // RFC 791
+constexpr std::uint16_t kTunnelMtu = 1400;  // for the moment until somebody has looked at its path
 constexpr std::uint16_t kLoopbackMtu = 65535;
 
 api::PortSpec to_spec(const config::Interface& interface)
@@ -33,6 +34,7 @@ api::PortSpec to_spec(const config::Interface& interface)
 api::InterfaceKind InterfaceTable::Entry::kind() const
 {
     if (std::holds_alternative<config::Wireguard>(config.kind)) return api::InterfaceKind::Wireguard;
+    if (std::holds_alternative<config::Tunnel>(config.kind)) return api::InterfaceKind::Tunnel;
     if (std::holds_alternative<config::Loopback>(config.kind)) return api::InterfaceKind::Loopback;
     return api::InterfaceKind::Port;
 }
@@ -41,7 +43,9 @@ std::uint16_t InterfaceTable::Entry::mtu() const
 {
     switch (kind()) {
         case api::InterfaceKind::Loopback: return config.mtu.value_or(kLoopbackMtu);
-        case api::InterfaceKind::Wireguard: return config.mtu.value_or(1500 - kWireguardOverhead);
+        case api::InterfaceKind::Wireguard:
+        case api::InterfaceKind::Tunnel:
+            return config.mtu.value_or(std::max(tunnel ? tunnel->mtu : kTunnelMtu, kLeastMtu));
         case api::InterfaceKind::Port: return std::min(config.mtu.value_or(port_mtu), port_mtu);
     }
     return port_mtu;
@@ -55,7 +59,7 @@ std::vector<InterfaceAddress> InterfaceTable::Entry::addresses() const
     const bool v6 = std::any_of(out.begin(), out.end(), [](const auto& a) { return a.address.is_v6(); });
     const bool has_link_local = std::any_of(
         out.begin(), out.end(), [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
-    if (kind() == api::InterfaceKind::Port && v6 && !has_link_local && !mac.is_zero())
+    if (kind() == api::InterfaceKind::Port && (v6 || link_local) && !has_link_local && !mac.is_zero())
         out.push_back({neighbor::link_local(mac), 64});
     return out;
 }
@@ -138,6 +142,7 @@ void InterfaceTable::set(const config::Interface& interface)
     }
     auto& entry = at->second;
     entry.config = interface;
+    entry.link_local = link_local_wanted_.contains(interface.name);
     if (const auto* port = std::get_if<config::Port>(&interface.kind)) {
         const auto open = ports_.find({port->kind, port->device});
         const auto wanted = interface.mtu.value_or(open != ports_.end() ? open->second.own_mtu : std::uint16_t{1500});
@@ -161,6 +166,23 @@ void InterfaceTable::set(const config::Interface& interface)
     }
 }
 
+bool InterfaceTable::set_tunnel_state(const std::string& name, Entry::Tunnel state)
+{
+    const auto at = entries_.find(name);
+    if (at == entries_.end() || at->second.tunnel == state) return false;
+    auto& entry = at->second;
+    const bool was = entry.up();
+    const auto reason = state.reason;
+    entry.tunnel = std::move(state);
+    if (entry.up() != was) {
+        entry.changed_at = now();
+        ++(entry.up() ? entry.link_ups : entry.link_downs);
+        log::info("interface", "{} is {}{}{}", name, entry.up() ? "up" : "down", reason.empty() ? "" : ": ", reason);
+    }
+    publish(entry);
+    return true;
+}
+
 void InterfaceTable::publish(Entry& entry)
 {
     const auto vrf = vrfs_.id(entry.config.vrf);
@@ -169,7 +191,7 @@ void InterfaceTable::publish(Entry& entry)
     spec.id = entry.id;
     spec.vrf = *vrf;
     spec.kind = entry.kind();
-    spec.up = entry.up();
+    spec.up = entry.sends();
     spec.port = entry.port;
     spec.vlan = entry.vlan;
     spec.mac = entry.mac;
@@ -193,8 +215,12 @@ void InterfaceTable::publish(Entry& entry)
             if (a.address.is_v6() && spec.address6.is_unspecified()) spec.address6 = a.address.v6();
         }
     }
+    const bool link_scope = std::any_of(addresses.begin(), addresses.end(),
+                                        [](const auto& a) { return a.address.is_v6() && a.address.is_link_local(); });
+    if (link_scope && link_scopes_.insert(entry.id).second) core_.programmer.set_vrf(api::link_vrf(entry.id));
     core_.programmer.set_interface(spec);
-    core_.interfaces.set({entry.id, *vrf, entry.kind(), entry.up(), addresses});
+    core_.interfaces.set({entry.id, *vrf, entry.kind(), entry.up(), addresses, entry.config.name, spec.mtu});
+    if (!link_scope && link_scopes_.erase(entry.id) > 0) core_.programmer.remove_vrf(api::link_vrf(entry.id));
     core_.statics.on_interface(entry.id);
     if (changed) changed(entry.id);
     core_.loop.wake_slice();
@@ -213,7 +239,17 @@ void InterfaceTable::remove(const std::string& name)
     core_.statics.on_interface(id);
     if (changed) changed(id);
     core_.programmer.remove_interface(id);
+    if (link_scopes_.erase(id) > 0) core_.programmer.remove_vrf(api::link_vrf(id));
     core_.loop.wake_slice();
+}
+
+void InterfaceTable::want_link_local(std::set<std::string> names)
+{
+    link_local_wanted_ = std::move(names);
+    for (auto& [name, entry] : entries_) {
+        const bool wanted = link_local_wanted_.contains(name);
+        if (std::exchange(entry.link_local, wanted) != wanted) publish(entry);
+    }
 }
 
 void InterfaceTable::released(InterfaceId id)
@@ -237,6 +273,25 @@ void InterfaceTable::link_changed(PortId port, bool up)
         log::info("interface", "{} is {}", name, entry.up() ? "up" : "down");
         publish(entry);
     }
+}
+
+bool InterfaceTable::link_up(PortId port) const
+{
+    return std::any_of(ports_.begin(), ports_.end(),
+                       [&](const auto& open) { return open.second.info.id == port && open.second.info.link_up; });
+}
+
+void InterfaceTable::set_failed(InterfaceId id, bool failed)
+{
+    const auto name = names_.find(id);
+    if (name == names_.end()) return;
+    auto& entry = entries_.at(name->second);
+    if (entry.failed == failed) return;
+    entry.failed = failed;
+    entry.changed_at = now();
+    ++(entry.up() ? entry.link_ups : entry.link_downs);
+    log::info("interface", "{} is {}", name->second, entry.up() ? "up" : "down");
+    publish(entry);
 }
 
 const InterfaceTable::Entry* InterfaceTable::find(const std::string& name) const

@@ -23,14 +23,30 @@ public:
         PortId port{kNoPort};  // of itself or of its parent
         std::uint16_t vlan = 0;
         MacAddress mac{};
-        bool link = true;  // the port's; interfaces without a port have one
+        bool link = true;     // the port's; interfaces without a port have one
+        bool failed = false;  // a tunnel that is known to lead nowhere: it still sends, but no route uses it
         std::uint16_t port_mtu = 1500;
         TimePoint changed_at{};
         unsigned link_ups = 0, link_downs = 0;
+        bool link_local = false;  // somebody speaks on its link-local address: a port has one even without IPv6
         api::InterfaceCounters baseline{};  // the dataplane counts on: `clear counters` remembers where it was
 
+        // Of a tunnel, as TunnelService sees it.
+        struct Tunnel {
+            bool up = false;
+            std::string reason;     // why it is down
+            std::uint16_t mtu = 0;  // what its path leaves
+            friend bool operator==(const Tunnel&, const Tunnel&) = default;
+        };
+        std::optional<Tunnel> tunnel;
+
         api::InterfaceKind kind() const;
-        bool up() const { return link && !config.shutdown; }
+        bool sends() const
+        {
+            return link && !config.shutdown &&
+                   (tunnel ? tunnel->up : kind() != api::InterfaceKind::Tunnel);  // nobody has looked at it yet
+        }
+        bool up() const { return sends() && !failed; }
         std::uint16_t mtu() const;     // of the link
         std::uint16_t ip_mtu() const;  // of IP packets
         // With the link-local one, if the interface speaks IPv6 on a link.
@@ -47,13 +63,23 @@ public:
     void keep_prepared();                          // the commit is done
     void set(const config::Interface& interface);  // new or changed
     void remove(const std::string& name);
+    // The interfaces that have BGP neighbours on their link-local addresses, by name; of all VRFs.
+    void want_link_local(std::set<std::string> names);
     // Closes the ports that no interface uses any more. Called when the dataplane has acked the last commit.
     void settle();
 
     // ---- from the dataplane ----
 
     void link_changed(PortId port, bool up);
+    bool link_up(PortId port) const;  // as known here; false for ports that are not open
+    // A tunnel's other end is gone, or back.
+    void set_failed(InterfaceId id, bool failed);
     void released(InterfaceId id);
+
+    // ---- from TunnelService ----
+
+    // True: something has changed.
+    bool set_tunnel_state(const std::string& name, Entry::Tunnel state);
 
     // ---- questions ----
 
@@ -85,6 +111,8 @@ private:
     std::map<std::string, Entry> entries_;
     std::map<InterfaceId, std::string> names_;
     std::set<InterfaceId> leaving_;
+    std::set<std::string> link_local_wanted_;
+    std::set<InterfaceId> link_scopes_;  // those that have a link VRF
     struct OpenPort {
         api::PortInfo info;
         std::uint16_t own_mtu = 1500;  // without an `mtu` statement

@@ -2,13 +2,16 @@
 
 #include "base/log.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace culvert::runtime {
 
-NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers)
-    : core_(core),
-      interfaces_(interfaces),
-      workers_(workers),
-      timer_(core.loop, [this] { perform(engine_.on_time(now())); })
+NeighborService::NeighborService(Core& core, InterfaceTable& interfaces, WorkerLinks& workers,
+                                 FailoverService& failover)
+    : core_(core), interfaces_(interfaces), workers_(workers), failover_(failover), timer_(core.loop, [this] {
+          perform(engine_.on_time(now()));
+      })
 {}
 
 void NeighborService::perform(neighbor::Output output)
@@ -19,7 +22,9 @@ void NeighborService::perform(neighbor::Output output)
             case neighbor::Change::Resolved:
             case neighbor::Change::Moved:
                 core_.programmer.set_neighbor(event.interface, event.address, event.mac);
+                failover_.on_neighbor_alive(event.interface, event.address);
                 break;
+            case neighbor::Change::Lost: failover_.on_neighbor_lost(event.interface, event.address, event.since); break;
             case neighbor::Change::Failed:
                 core_.programmer.set_neighbor(event.interface, event.address, std::nullopt, true);
                 break;
@@ -29,6 +34,8 @@ void NeighborService::perform(neighbor::Output output)
         }
     }
     if (!output.events.empty()) core_.loop.wake_slice();
+    if (on_router)
+        for (const auto id : output.routers) on_router(id);
     for (const auto& warning : output.warnings) log::warning("neighbor", "{}", warning);
     timer_.set(engine_.next_deadline());
 }
@@ -45,7 +52,18 @@ void NeighborService::interface_changed(InterfaceId id)
     link.mac = entry->mac;
     link.up = entry->up();
     link.addresses = entry->addresses();
+    link.advertise_router = unnumbered_.contains(entry->config.name);
     perform(engine_.set_link(link, now()));
+}
+
+void NeighborService::advertise(std::set<std::string> interfaces)
+{
+    std::set<std::string> changed;
+    std::set_symmetric_difference(interfaces.begin(), interfaces.end(), unnumbered_.begin(), unnumbered_.end(),
+                                  std::inserter(changed, changed.end()));
+    unnumbered_ = std::move(interfaces);
+    for (const auto& name : changed)
+        if (const auto* entry = interfaces_.find(name)) interface_changed(entry->id);
 }
 
 void NeighborService::on_miss(const api::NeighborMiss& miss)

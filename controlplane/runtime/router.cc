@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace culvert::runtime {
 namespace {
@@ -38,33 +39,14 @@ std::vector<unsigned> usable_cpus()
     return out;
 }
 
+api::HashFields to_fields(const config::LoadSharing& sharing)
+{
+    return {sharing.source, sharing.destination, sharing.protocol, sharing.ports, sharing.flow_label};
+}
+
 unsigned line_of(const Router::Origin& origin, const std::string& path, const std::string& statement)
 {
     return origin.lines ? origin.lines->line_of(path, statement) : 0;
-}
-
-// The keys and passwords that files hold: missing, readable by others, or no key at all.
-WireguardService::Keys read_secrets(const config::Model& model, const Router::Origin& origin,
-                                    std::vector<config::Diagnostic>& problems)
-{
-    auto keys = WireguardService::read_keys(
-        model, problems, [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); });
-    for (const auto& [vrf, bgp] : model.bgp) {
-        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
-        for (const auto& [address, neighbor] : bgp.neighbors) {
-            if (!neighbor.password) continue;
-            const auto password = read_password(*neighbor.password);
-            if (password) continue;
-            problems.push_back({config::Diagnostic::Kind::Refused,
-                                origin.file,
-                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
-                                0,
-                                password.error().message,
-                                {}});
-        }
-    }
-    for (auto& p : problems) p.file = origin.file;
-    return keys;
 }
 
 std::vector<config::Diagnostic> validate(const config::Model& model, const Router::Origin& origin)
@@ -84,9 +66,12 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       vrfs_(core_),
       interfaces_(core_, vrfs_),
       workers_(core_),
-      neighbors_(core_, interfaces_, workers_),
+      failover_(core_, interfaces_),
+      neighbors_(core_, interfaces_, workers_, failover_),
       wireguard_(core_, interfaces_, vrfs_, workers_),
-      bgp_(core_, interfaces_, vrfs_, wireguard_),
+      tunnels_(core_, interfaces_, vrfs_, wireguard_, workers_),
+      bfd_(core_, interfaces_, vrfs_, workers_, failover_),
+      bgp_(core_, interfaces_, vrfs_, wireguard_, neighbors_, bfd_),
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
           core_.tables.advance(now());
@@ -101,19 +86,36 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
     workers_.on_punt = [this](const api::Punt& punt) {
         if (punt.klass == api::PuntClass::WireguardHandshake)
             wireguard_.on_punt(punt);
+        else if (punt.klass == api::PuntClass::PathMtu)
+            tunnels_.on_punt(punt);
         else
             neighbors_.on_punt(punt);
     };
     workers_.on_lost_events = [this] {
         wireguard_.on_lost_events();
-        for (const auto& port : core_.dataplane.ports()) interfaces_.link_changed(port.id, port.link_up);
+        tunnels_.on_lost_events();
+        failover_.resync();
     };
     interfaces_.changed = [this](InterfaceId id) {
         host_links_dirty_ = true;
+        if (!interfaces_.find(id)) failover_.interface_gone(id);
         neighbors_.interface_changed(id);
         wireguard_.interface_changed(id);
+        tunnels_.interface_changed(id);
         bgp_.interface_changed(id);
+        bfd_.refresh();
     };
+    bfd_.bgp_wishes = [this] { return bgp_.bfd_wishes(); };
+    bfd_.bgp_changed = [this](VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
+                              const BfdStatus& after) { bgp_.on_bfd(vrf, peer, interface, before, after); };
+    bfd_.statics_changed = [this] { apply_routes(effective_); };
+
+    vrfs_.scopes_changed = [this] {
+        bgp_.scopes_changed();
+        host_links_dirty_ = true;  // they come a few at a time
+        core_.loop.wake_slice();
+    };
+    neighbors_.on_router = [this](InterfaceId id) { bgp_.interface_changed(id); };
 
     auto& channel = dataplane.fib();
     acked_ = loop.watch(channel.acked_wake.fd(), EPOLLIN, [this, &channel](std::uint32_t) {
@@ -128,10 +130,39 @@ Router::~Router()
 {
     core_.loop.set_slice({});
     interfaces_.changed = {};
+    vrfs_.scopes_changed = {};
+    neighbors_.on_router = {};
 }
 
 // ---- commit
 // -----------------------------------------------------------------------------------------------------------
+
+// The keys and passwords that files hold: missing, readable by others, or no key at all.
+Router::Secrets Router::read_secrets(const config::Model& model, const Origin& origin,
+                                     std::vector<config::Diagnostic>& problems)
+{
+    const auto where = [&](const auto& path, const auto& statement) { return line_of(origin, path, statement); };
+    Secrets secrets;
+    secrets.wireguard = WireguardService::read_keys(model, problems, where);
+    secrets.ipsec = TunnelService::read_keys(model, problems, where);
+    for (const auto& [vrf, bgp] : model.bgp) {
+        const auto path = vrf.empty() ? std::string{"router bgp"} : "router bgp vrf " + vrf;
+        for (const auto& [address, neighbor] : bgp.neighbors) {
+            if (!neighbor.password) continue;
+            const auto password = read_password(*neighbor.password);
+            if (password) continue;
+            problems.push_back({config::Diagnostic::Kind::Refused,
+                                origin.file,
+                                line_of(origin, path, "neighbor " + address.to_string() + " password-file"),
+                                0,
+                                password.error().message,
+                                {}});
+        }
+    }
+    BfdService::check_keys(model, problems, where);
+    for (auto& p : problems) p.file = origin.file;
+    return secrets;
+}
 
 std::vector<config::Diagnostic> Router::check(const config::Model& model, const Origin& origin)
 {
@@ -186,6 +217,10 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
         return problems;
     }
 
+    const auto known = config::warnings(running_);
+    for (auto& w : config::warnings(model)) {
+        if (std::find(known.begin(), known.end(), w) == known.end()) log::warning("config", "{}", w.to_string());
+    }
     apply(next, keys, std::move(vrfs));
     running_ = model;
     effective_ = next;
@@ -193,11 +228,16 @@ std::vector<config::Diagnostic> Router::commit(const config::Model& model, const
     return {};
 }
 
-void Router::apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs)
+void Router::apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs)
 {
     log::open({to_level(next.log.level), next.log.file});
     if (committed_ && !(next.dataplane == effective_.dataplane))
         log::warning("config", "changes of `dataplane` take effect when culvertd is started again");
+    failover_.configure(next.failover);
+    if (!committed_ || !(next.load_sharing4 == effective_.load_sharing4))
+        workers_.command_all(api::SetFlowHash{Family::Ipv4, to_fields(next.load_sharing4)});
+    if (!committed_ || !(next.load_sharing6 == effective_.load_sharing6))
+        workers_.command_all(api::SetFlowHash{Family::Ipv6, to_fields(next.load_sharing6)});
     committed_ = true;
     for (auto& vrf : vrfs) vrfs_.add(std::move(vrf));
 
@@ -209,9 +249,20 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto still = next.interfaces.find(name);
         const bool other_kind = still != next.interfaces.end() && still->second.kind.index() != interface.kind.index();
         if (still != next.interfaces.end() && !other_kind) continue;
+        tunnels_.remove(name);
         wireguard_.remove(name);
         interfaces_.remove(name);
     }
+
+    std::set<std::string> link_local, unnumbered;
+    for (const auto& [vrf, instance] : next.bgp) {
+        for (const auto& [name, neighbor] : instance.neighbors) {
+            if (!neighbor.interface.empty()) link_local.insert(neighbor.interface);
+            if (neighbor.unnumbered()) unnumbered.insert(neighbor.interface);
+        }
+    }
+    neighbors_.advertise(std::move(unnumbered));
+    interfaces_.want_link_local(std::move(link_local));
 
     // What comes or changes: ports before what lies on them.
     const auto set_interfaces = [&](bool ports) {
@@ -229,8 +280,9 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
         const auto* wg = std::get_if<config::Wireguard>(&interface.kind);
         if (!wg) continue;
         // Key files may hold other keys than last time: the engines see whether anything changed.
-        wireguard_.set(interface, keys);
+        wireguard_.set(interface, keys.wireguard);
     }
+    tunnels_.set(next, keys.ipsec);
     apply_routes(next);
     for (const auto& [vrf, instance] : next.bgp) {
         const auto before = effective_.bgp.find(vrf);
@@ -242,6 +294,7 @@ void Router::apply(const config::Model& next, WireguardService::Keys& keys, std:
             bgp_.find(vrf)->refresh_passwords();
     }
     bgp_.wireguard_changed();
+    bfd_.configure(next);
     for (const auto& name : vrfs_.names()) {
         if (!name.empty() && !next.vrfs.contains(name)) vrfs_.remove(name);
     }
@@ -255,7 +308,9 @@ std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& ro
     route::StaticRoute out;
     out.prefix = route.prefix;
     const auto id = vrfs_.id(vrf);
-    const auto nexthop_vrf = route.nexthop_vrf.empty() ? id : vrfs_.id(route.nexthop_vrf);
+    const auto nexthop_vrf = route.nexthop_vrf.empty()        ? id
+                             : route.nexthop_vrf == "default" ? std::optional{kDefaultVrf}
+                                                              : vrfs_.id(route.nexthop_vrf);
     if (!id || !nexthop_vrf) return std::nullopt;
     out.vrf = *id;
     out.nexthop_vrf = *nexthop_vrf;
@@ -281,7 +336,8 @@ void Router::apply_routes(const config::Model& next)
     std::map<std::string, std::vector<route::StaticRoute>> wanted;
     for (const auto& [name, vrf] : next.vrfs) {
         for (const auto& route : vrf.routes) {
-            if (auto r = to_route(route, name)) wanted[name].push_back(*r);
+            const auto r = to_route(route, name);
+            if (r && !bfd_.keeps_down(route, r->nexthop_vrf)) wanted[name].push_back(*r);
         }
         std::sort(wanted[name].begin(), wanted[name].end());
     }
@@ -308,20 +364,14 @@ void Router::on_worker_event(const api::WorkerEvent& event)
     if (const auto* miss = std::get_if<api::NeighborMiss>(&event)) {
         neighbors_.on_miss(*miss);
     } else if (const auto* link = std::get_if<api::LinkChanged>(&event)) {
-        interfaces_.link_changed(link->port, link->up);
-        if (!link->up) return;
-        // The port is back: what was marked down because of it may carry packets again.
-        std::erase_if(down_, [&](const auto& item) {
-            const auto nexthop = core_.programmer.nexthop(item.first);
-            const auto* interface = nexthop ? interfaces_.find(nexthop->interface) : nullptr;
-            if (interface && interface->port != link->port) return false;
-            core_.programmer.clear_down(item.first, item.second.epoch);
-            return true;
-        });
+        failover_.on_link(*link);
     } else if (const auto* down = std::get_if<api::WentDown>(&event)) {
-        if (down->kind == api::DownKind::Nexthop) down_[NexthopId{down->id}] = *down;
+        failover_.on_went_down(*down);
+    } else if (const auto* bfd = std::get_if<api::BfdChanged>(&event)) {
+        bfd_.on_changed(*bfd);
     } else {
         wireguard_.on_event(event);
+        tunnels_.on_event(event);
     }
 }
 
@@ -336,6 +386,7 @@ void Router::take_events()
         } else if (const auto* mtu = std::get_if<fibprog::PathMtuChanged>(&event)) {
             vrfs_.set_path_mtu({mtu->vrf, mtu->address, mtu->mtu});
             host_links_dirty_ = true;
+            tunnels_.way_changed();
         } else if (const auto* interface = std::get_if<fibprog::InterfaceGone>(&event)) {
             interfaces_.released(interface->id);
         } else if (const auto* peer = std::get_if<fibprog::PeerGone>(&event)) {
@@ -350,12 +401,15 @@ bool Router::slice(TimePoint until)
 {
     auto& channel = core_.dataplane.fib();
     core_.programmer.on_acked();
+    bfd_.on_acked(channel.acked());
     bool more = bgp_.run(until);
     do {
         core_.tables.settle();
         if (core_.statics.run()) core_.tables.settle();
+        bfd_.run();
         more |= core_.programmer.run(kProgram);
         take_events();
+        tunnels_.run();
         channel.flush();
     } while (core_.tables.changes_waiting() > 0 && channel.backlog() == 0 && now() < until);
     more |= core_.tables.unsettled();
@@ -370,9 +424,9 @@ bool Router::slice(TimePoint until)
         return false;
     }
     more |= core_.tables.changes_waiting() > 0;
-    if (settle_ports_ && !more && channel.acked() >= channel.committed()) {
-        settle_ports_ = false;
-        interfaces_.settle();
+    if (!more && channel.acked() >= channel.committed()) {
+        failover_.on_settled();
+        if (std::exchange(settle_ports_, false)) interfaces_.settle();
     }
     return more;
 }

@@ -3,10 +3,13 @@
 #include "config/diagnostic.h"
 #include "config/model.h"
 #include "config/parse.h"
+#include "controlplane/runtime/bfd_service.h"
 #include "controlplane/runtime/bgp_service.h"
 #include "controlplane/runtime/core.h"
+#include "controlplane/runtime/failover_service.h"
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/neighbor_service.h"
+#include "controlplane/runtime/tunnel_service.h"
 #include "controlplane/runtime/vrfs.h"
 #include "controlplane/runtime/wireguard_service.h"
 #include "controlplane/runtime/worker_links.h"
@@ -40,8 +43,11 @@ public:
     Core& core() noexcept { return core_; }
     Vrfs& vrfs() noexcept { return vrfs_; }
     InterfaceTable& interfaces() noexcept { return interfaces_; }
+    FailoverService& failover() noexcept { return failover_; }
     NeighborService& neighbors() noexcept { return neighbors_; }
     WireguardService& wireguard() noexcept { return wireguard_; }
+    TunnelService& tunnels() noexcept { return tunnels_; }
+    BfdService& bfd() noexcept { return bfd_; }
     BgpService& bgp() noexcept { return bgp_; }
     TimePoint started_at() const noexcept { return started_at_; }
 
@@ -49,7 +55,13 @@ private:
     bool slice(TimePoint until);
     void take_events();
     void on_worker_event(const api::WorkerEvent& event);
-    void apply(const config::Model& next, WireguardService::Keys& keys, std::vector<Vrfs::Prepared> vrfs);
+    struct Secrets {
+        WireguardService::Keys wireguard;
+        TunnelService::Keys ipsec;
+    };
+    static Secrets read_secrets(const config::Model& model, const Origin& origin,
+                                std::vector<config::Diagnostic>& problems);
+    void apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs);
     void apply_routes(const config::Model& next);
     std::optional<route::StaticRoute> to_route(const config::StaticRoute& route, const std::string& vrf) const;
 
@@ -58,13 +70,15 @@ private:
     Vrfs vrfs_;
     InterfaceTable interfaces_;
     WorkerLinks workers_;
+    FailoverService failover_;
     NeighborService neighbors_;
     WireguardService wireguard_;
+    TunnelService tunnels_;
+    BfdService bfd_;
     BgpService bgp_;
 
-    config::Model running_;    // what was typed
-    config::Model effective_;  // of it, what is acted on
-    std::map<NexthopId, api::WentDown> down_;
+    config::Model running_;                                           // what was typed
+    config::Model effective_;                                         // of it, what is acted on
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
     bool committed_ = false;                                          // at least once
     bool host_links_dirty_ = true;

@@ -17,7 +17,7 @@ struct SocketAddress {
     socklen_t length = 0;
 };
 
-SocketAddress to_kernel(const Endpoint& e)
+SocketAddress to_kernel(const Endpoint& e, std::uint32_t scope = 0)
 {
     SocketAddress out;
     if (e.address.is_v4()) {
@@ -31,6 +31,7 @@ SocketAddress to_kernel(const Endpoint& e)
         sockaddr_in6 in{};
         in.sin6_family = AF_INET6;
         in.sin6_port = htons(e.port);
+        if (e.address.is_link_local()) in.sin6_scope_id = scope;
         std::memcpy(&in.sin6_addr, e.address.octets().data(), 16);
         std::memcpy(&out.storage, &in, sizeof in);
         out.length = sizeof in;
@@ -124,11 +125,11 @@ Result<Descriptor, SystemError> tcp_connect(const Namespace& ns, const std::opti
         if (auto r = tcp_set_md5(fd.get(), remote.address, options.md5_key); !r) return Error{r.error()};
     }
     if (local) {
-        const auto at = to_kernel({*local, 0});
+        const auto at = to_kernel({*local, 0}, options.scope);
         if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&at.storage), at.length) != 0)
             return Error{system_error("source address " + local->to_string())};
     }
-    const auto to = to_kernel(remote);
+    const auto to = to_kernel(remote, options.scope);
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.storage), to.length) != 0 && errno != EINPROGRESS)
         return Error{system_error("connect to " + remote.to_string())};
     return fd;
@@ -152,7 +153,13 @@ std::optional<Accepted> tcp_accept(int listener)
     const auto remote = from_kernel(from);
     const auto local = tcp_local(fd.get());
     if (!remote || !local) return std::nullopt;
-    return Accepted{std::move(fd), *local, *remote};
+    std::uint32_t scope = 0;
+    if (remote->address.is_v6() && remote->address.is_link_local()) {
+        sockaddr_in6 in;
+        std::memcpy(&in, &from, sizeof in);
+        scope = in.sin6_scope_id;
+    }
+    return Accepted{std::move(fd), *local, *remote, scope};
 }
 
 std::optional<Endpoint> tcp_local(int socket)

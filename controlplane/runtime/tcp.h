@@ -15,6 +15,7 @@ struct TcpOptions {
     int ttl = 255;                   // of what we send
     std::optional<int> minimum_ttl;  // RFC 5082: less is not even acknowledged
     std::string md5_key;             // RFC 2385; empty: none
+    std::uint32_t scope = 0;         // of link-local addresses: the index of their interface in the namespace
 };
 
 // A listening socket on `port` of every address of the namespace, one a family.
@@ -33,6 +34,7 @@ struct Accepted {
     Descriptor socket;
     Endpoint local;
     Endpoint remote;
+    std::uint32_t scope = 0;  // of a link-local remote address
 };
 std::optional<Accepted> tcp_accept(int listener);
 std::optional<Endpoint> tcp_local(int socket);

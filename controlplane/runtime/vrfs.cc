@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "dataplane/api/link_scope.h"
 
 namespace culvert::runtime {
 
@@ -32,6 +33,7 @@ void Vrfs::remove(const std::string& name)
     const auto at = vrfs_.find(name);
     if (at == vrfs_.end()) return;
     const auto id = at->second.id;
+    for (const auto interface : at->second.link.links()) core_.dataplane.detach_host_link(api::link_vrf(interface));
     core_.dataplane.detach_host_link(id);
     core_.tables.clear(id);
     core_.programmer.remove_vrf(id);
@@ -63,6 +65,12 @@ const Namespace* Vrfs::ns(VrfId id) const
     return at == names_.end() ? nullptr : &vrfs_.at(at->second).link.ns();
 }
 
+std::uint32_t Vrfs::scope(VrfId id, InterfaceId interface) const
+{
+    const auto at = names_.find(id);
+    return at == names_.end() ? 0 : vrfs_.at(at->second).link.scope(interface);
+}
+
 std::vector<std::string> Vrfs::names() const
 {
     std::vector<std::string> out;
@@ -78,8 +86,40 @@ void Vrfs::set_path_mtu(const Watched& watched)
         path_mtu_[{watched.vrf, watched.address}] = watched.mtu;
 }
 
+bool Vrfs::sync_links(Vrf& vrf, const std::string& name, bool close)
+{
+    std::map<InterfaceId, HostLink::Link> wanted;
+    for (const auto& entry : core_.interfaces.all()) {
+        const auto& [id, interface] = entry;
+        // One that moved here from another VRF comes when it has gone there.
+        if (interface.vrf != vrf.id || (close && vrf.link.scope(id) == 0)) continue;
+        HostLink::Link link;
+        bool link_local = false;
+        for (const auto& a : interface.addresses) {
+            if (!a.address.is_v6() || !a.address.is_link_local()) continue;
+            link_local = true;
+            if (interface.up) link.addresses.insert(a.address);
+        }
+        if (!link_local) continue;
+        link.name = interface.name;
+        link.mtu = interface.mtu;
+        wanted.emplace(id, std::move(link));
+    }
+    const auto changes = vrf.link.sync_links(wanted);
+    for (const auto id : changes.closed) core_.dataplane.detach_host_link(api::link_vrf(id));
+    for (const auto id : changes.opened) core_.dataplane.attach_host_link(api::link_vrf(id), vrf.link.link_tun(id));
+    for (const auto& refused : changes.refused)
+        log::warning("host-link", "vrf {}: {}", name.empty() ? "default" : name, refused.message);
+    return !changes.closed.empty() || !changes.opened.empty();
+}
+
 void Vrfs::sync_host_links()
 {
+    bool changed = false;
+    for (const bool close : {true, false})
+        for (auto& [name, vrf] : vrfs_) changed |= sync_links(vrf, name, close);
+    if (changed && scopes_changed) scopes_changed();
+
     for (auto& [name, vrf] : vrfs_) {
         std::set<IpAddress> addresses;
         std::map<IpPrefix, HostLink::Route> routes;

@@ -4,6 +4,7 @@
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/host_link.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -33,6 +34,8 @@ public:
     std::optional<VrfId> id(const std::string& name) const;
     const std::string& name(VrfId id) const;  // "" for unknown ones too
     const Namespace* ns(VrfId id) const;
+    // The scope of an interface's link-local addresses in the VRF's namespace; 0: it has none.
+    std::uint32_t scope(VrfId id, InterfaceId interface) const;
     std::vector<std::string> names() const;
 
     // Brings the kernel's addresses and routes in every VRF's namespace in line with the interfaces.
@@ -43,6 +46,8 @@ public:
     };
     void set_path_mtu(const Watched& watched);
     void sync_host_links();
+    // An interface's TUN came or went.
+    std::function<void()> scopes_changed;
 
 private:
     struct Vrf {
@@ -50,6 +55,7 @@ private:
         std::string netns;
         HostLink link;
     };
+    bool sync_links(Vrf& vrf, const std::string& name, bool close);  // true: a TUN came or went
 
     Core& core_;
     std::map<std::string, Vrf> vrfs_;

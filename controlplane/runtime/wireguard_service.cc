@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+#include <algorithm>
+
 namespace culvert::runtime {
 namespace {
 
@@ -240,6 +242,11 @@ void WireguardService::perform(Tunnel& tunnel, wireguard::Output output)
         output.append(std::move(more));
     }
     for (const auto& command : output.commands) {
+        if (const auto* keys = std::get_if<api::InstallKeys>(&command)) {
+            for (auto& [name, peer] : tunnel.peers) {
+                if (peer.id == keys->peer) peer.remote_indices = {keys->remote_index, peer.remote_indices[0]};
+            }
+        }
         std::visit(
             [&](const auto& c) {
                 if constexpr (requires { PeerId{c.peer}; }) workers_.command(core_.dataplane.owner(c.peer), command);
@@ -349,6 +356,36 @@ std::optional<PeerId> WireguardService::routes_bgp(InterfaceId interface, const 
         }
     }
     return std::nullopt;
+}
+
+std::vector<std::pair<VrfId, IpAddress>> WireguardService::endpoints(const std::string& interface) const
+{
+    std::vector<std::pair<VrfId, IpAddress>> out;
+    const auto at = tunnels_.find(interface);
+    if (at == tunnels_.end()) return out;
+    std::set<IpAddress> seen;
+    for (const auto& [name, peer] : at->second.peers) {
+        const auto view = at->second.engine->peer(peer.id, now());
+        const auto endpoint = view && view->endpoint ? view->endpoint : peer.config.endpoint;
+        if (endpoint && seen.insert(endpoint->address).second)
+            out.emplace_back(at->second.outer_vrf, endpoint->address);
+    }
+    return out;
+}
+
+bool WireguardService::sent(VrfId outer_vrf, std::uint16_t port, const Endpoint& to, std::uint32_t index) const
+{
+    if (index == 0) return false;
+    for (const auto& [name, tunnel] : tunnels_) {
+        if (tunnel.outer_vrf != outer_vrf || tunnel.config.listen_port != port) continue;
+        for (const auto& [peer_name, peer] : tunnel.peers) {
+            if (std::find(peer.remote_indices.begin(), peer.remote_indices.end(), index) == peer.remote_indices.end())
+                continue;
+            const auto view = tunnel.engine->peer(peer.id, now());
+            return view && view->endpoint == to;
+        }
+    }
+    return false;
 }
 
 std::string WireguardService::peer_name(PeerId id) const

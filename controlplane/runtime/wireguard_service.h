@@ -8,6 +8,7 @@
 #include "controlplane/runtime/worker_links.h"
 #include "controlplane/wireguard/engine.h"
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -60,11 +61,16 @@ public:
     // The peer that carries `address` on an interface, if it is marked `routes bgp`.
     std::optional<PeerId> routes_bgp(InterfaceId interface, const IpAddress& address) const;
     std::string peer_name(PeerId id) const;
+    // Where the peers of an interface are, each once, with the outer VRF.
+    std::vector<std::pair<VrfId, IpAddress>> endpoints(const std::string& interface) const;
+    // Have we sent data with this receiver index to this place from a tunnel that listens on `port`? Then it was us.
+    bool sent(VrfId outer_vrf, std::uint16_t port, const Endpoint& to, std::uint32_t index) const;
 
 private:
     struct Peer {
         PeerId id;
         config::WireguardPeer config;
+        std::array<std::uint32_t, 2> remote_indices{};  // of the last keys, newest first; 0: none
     };
     struct Tunnel {
         InterfaceId id;

@@ -76,6 +76,13 @@ struct FibAnswer {
     std::vector<std::uint32_t> down_causes;  // of each member, 0 is up
 };
 
+// What a down word says now.
+struct DownView {
+    std::uint32_t causes = 0;  // 0 is up
+    std::uint32_t epoch = 0;   // of the newest failure
+    std::uint32_t met = 0;     // packets whose own next hop was not taken because of it, modulo 2^32
+};
+
 // The dataplane as the control plane sees it. Every call is made on the control thread; none waits for a worker unless
 // it says so.
 class Dataplane {
@@ -110,6 +117,10 @@ public:
     virtual WorkerId bfd_owner(PeerId peer, ProtectionId protection) const = 0;
     // Of a session that was set; ids are below kMaxBfdSessions.
     virtual const BfdActivity& activity(BfdSessionId session) const = 0;
+    virtual const TunnelActivity& activity(InterfaceId tunnel) const = 0;
+    // The worker that owns a protection: it takes the commands of its SAs.
+    virtual WorkerId owner(ProtectionId protection) const = 0;
+    virtual const ProtectionActivity& activity(ProtectionId protection) const = 0;
 
     virtual std::array<std::uint64_t, kVerdictCount> verdicts() const = 0;
     virtual InterfaceCounters interface_counters(InterfaceId id) const = 0;
@@ -117,6 +128,7 @@ public:
     virtual std::vector<WorkerRuntime> runtime() const = 0;
     virtual std::vector<MemoryUse> memory() const = 0;
     virtual std::optional<FibAnswer> lookup(VrfId vrf, const IpAddress& destination) const = 0;
+    virtual DownView down(DownKind kind, std::uint32_t id) const = 0;
 };
 
 }  // namespace culvert::api

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/ip.h"
+#include "dataplane/api/esp.h"
 
 #include <cstdint>
 #include <type_traits>
@@ -62,12 +63,15 @@ struct SetTunnel {
     VrfId outer_vrf;
     TunnelMode mode;
     std::uint8_t ttl = 0;  // of the outer packet; 0 is the inner's
-    std::uint8_t tos = 0;  // unless inherit_tos
+    std::uint8_t tos = 0;  // unless inherit_tos; its two low bits (ECN) don't count
     bool inherit_tos : 1 = true;
     bool checksum : 1 = false;  // GRE: sent, and asked for on the way in
-    bool sequence : 1 = false;
+    bool sequence : 1 = false;  // GRE: sent, and what comes out of order is dropped. Point to point only
     bool has_key : 1 = false;
-    bool copy_df : 1 = true;  // the inner's DF; else it is set (path MTU discovery) by the control plane's `mtu`
+    // The outer IPv4 packet has the inner's DF (of IPv6: set when it is larger than 1280). Else it never has.
+    bool copy_df : 1 = true;
+    // The peer's keepalives are sent back, and ours that come back are noted, even while the interface is down.
+    bool keepalives : 1 = true;
     // Not usable, whatever else: the control plane found that it would run inside itself.
     bool loops : 1 = false;
     std::uint32_t key = 0;
@@ -143,10 +147,19 @@ struct SetNexthop {
     IpAddress gateway{};                  // Adjacency; Tunnel, multipoint
     MacAddress mac{};                     // Adjacency
     BfdSessionId session{kNoBfdSession};  // whose word it obeys besides its own
+    // Adjacency: it was resolved, and no longer answers. Taken only when no path of the group is left, to ask again.
+    bool lost = false;
 };
 struct DeleteNexthop {
     NexthopId id;
 };
+// Why something is down, a bit a cause.
+namespace cause {
+inline constexpr std::uint32_t kBfd = 1 << 0;
+inline constexpr std::uint32_t kLink = 1 << 1;
+inline constexpr std::uint32_t kTunnel = 1 << 2;
+inline constexpr std::uint32_t kNeighbor = 1 << 3;
+}  // namespace cause
 // What has a down word of its own: a next hop, an interface that is a tunnel, a port, a BFD session. A next hop is
 // taken only while its own word, its tunnel's or port's, and its session's (SetNexthop::session) are all clear.
 enum class DownKind : std::uint8_t { Nexthop, Interface, Port, Session };
@@ -170,6 +183,9 @@ struct SetGroup {
     GroupId id;
     std::uint16_t member_count;  // 1..64
     GroupId backup{kNoGroup};    // taken when every member is down
+    GroupId like{kNoGroup};      // of a new group: flows keep the members that they have in this one
+    // Buckets of members that stay move to those that came at the pace of SetFailoverPace, not at once.
+    bool gradual = false;
 };
 struct SetGroupMember {
     GroupId group;
@@ -180,11 +196,17 @@ struct SetGroupMember {
 struct DeleteGroup {
     GroupId id;
 };
+// How fast the buckets of a `gradual` group move, each group by itself. 0: at once.
+struct SetFailoverPace {
+    std::uint32_t buckets_a_second;
+};
 
 struct SetRoute {
     VrfId vrf;
     IpPrefix prefix;
     GroupId group;
+    // `protected`: its packets leave encrypted or not at all, whatever next hop, backup or tunnel they take.
+    bool protected_only = false;
 };
 struct DeleteRoute {
     VrfId vrf;
@@ -197,9 +219,10 @@ struct Commit {
 };
 
 using FibUpdate =
-    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetPeer, DeletePeer,
-                 SetAllowedIp, DeleteAllowedIp, AddPeerSource, DeletePeerSource, SetNexthop, DeleteNexthop, SetDownWord,
-                 DeleteDownWord, ClearDown, SetGroup, SetGroupMember, DeleteGroup, SetRoute, DeleteRoute>;
+    std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetTunnel, SetTunnelEndpoint,
+                 DeleteTunnelEndpoint, SetPeer, DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource,
+                 DeletePeerSource, SetNexthop, DeleteNexthop, SetDownWord, DeleteDownWord, ClearDown, SetGroup,
+                 SetGroupMember, DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute, SetProtection, DeleteProtection>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

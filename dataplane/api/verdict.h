@@ -72,6 +72,37 @@ namespace culvert::api {
     V(DropBfdTtl, drop_bfd_ttl, "BFD packet from too far away: its TTL is less than the session's minimum-ttl")       \
     V(DropBfdAuth, drop_bfd_auth, "BFD packet fails authentication")                                                  \
     V(DropBfdEcho, drop_bfd_echo, "BFD echo packet that isn't one of ours on its way")                                \
+    V(DropEspNoSa, drop_esp_no_sa, "protected, but no SA may send: nothing leaves in clear")                          \
+    V(DropEspSpi, drop_esp_spi, "ESP with an SPI that no SA has")                                                     \
+    V(DropEspMalformed, drop_esp_malformed, "ESP packet too short or not a whole number of blocks")                   \
+    V(DropEspAuth, drop_esp_auth, "ESP packet fails authentication")                                                  \
+    V(DropEspReplay, drop_esp_replay, "ESP sequence number seen before or too old")                                   \
+    V(DropEspExpired, drop_esp_expired, "ESP packet for an SA past its lifetime")                                     \
+    V(DropEspExhausted, drop_esp_exhausted, "the SA has used its last sequence number")                               \
+    V(DropEspPadding, drop_esp_padding, "authentic ESP packet with malformed padding")                                \
+    V(DropEspInner, drop_esp_inner, "authentic ESP packet that carries what its protection doesn't")                  \
+    V(DropTunnelClear, drop_tunnel_clear, "arrived unprotected, or under another protection, for a protected tunnel") \
+    V(DropEcn, drop_ecn, "congestion on the tunnel's path, and the inner packet can't be told (RFC 6040)")            \
+    V(EspDummy, esp_dummy, "ESP dummy packet: has no inner packet")                                                   \
+    V(NatKeepalive, nat_keepalive, "keepalive of UDP-encapsulated ESP: has no inner packet")                          \
+    V(HoldFragment, hold_fragment, "waits for the other fragments of its datagram")                                   \
+    V(Reassembled, reassembled, "fragment that was joined into its datagram")                                         \
+    V(PuntPathMtu, punt_path_mtu, "ICMP error about a tunnel's own packet for the control plane")                     \
+    V(GreKeepaliveReceived, gre_keepalive_received, "GRE keepalive of ours that came back")                           \
+    V(DropGreMalformed, drop_gre_malformed, "malformed GRE header, or one that RFC 2784 says to drop")                \
+    V(DropGreChecksum, drop_gre_checksum, "GRE checksum is wrong, or missing where it is asked for")                  \
+    V(DropGreSequence, drop_gre_sequence, "GRE sequence number out of order, or missing where it is asked for")       \
+    V(DropGreProtocol, drop_gre_protocol, "GRE packet that carries neither IPv4 nor IPv6")                            \
+    V(DropNoTunnel, drop_no_tunnel, "no tunnel has these outer addresses and this key")                               \
+    V(DropTunnelNoEndpoint, drop_tunnel_no_endpoint, "no endpoint is known for the multipoint tunnel's next hop")     \
+    V(DropFragmentTiny, drop_fragment_tiny, "fragment too short to hold what it must, or not a multiple of 8")        \
+    V(DropFragmentTooLarge, drop_fragment_too_large, "fragments of a datagram larger than a packet buffer")           \
+    V(DropFragmentDuplicate, drop_fragment_duplicate, "fragment that is there already")                               \
+    V(DropFragmentOverlap, drop_fragment_overlap, "fragments that overlap: the whole datagram is dropped")            \
+    V(DropFragmentTimeout, drop_fragment_timeout, "its datagram's other fragments didn't come in time")               \
+    V(DropFragmentEvicted, drop_fragment_evicted, "its datagram gave way to newer ones: too many are incomplete")     \
+    V(DropFragmentSource, drop_fragment_source, "too many incomplete datagrams of one sender")                        \
+    V(DropFragmentCount, drop_fragment_count, "datagram in too many fragments")                                       \
     V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 

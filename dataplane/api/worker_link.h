@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "dataplane/api/bfd.h"
+#include "dataplane/api/esp.h"
 #include "dataplane/api/fib_update.h"
 #include "dataplane/api/wake.h"
 
@@ -53,8 +54,20 @@ struct ReleaseHeld {
     bool resolved;
 };
 
-using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
-                                   SetBfdSession, DeleteBfdSession>;
+// What of a packet of the family says which flow it belongs to, where traffic is shared. Every worker is told.
+struct HashFields {
+    bool source = true, destination = true, protocol = true, ports = true;
+    bool flow_label = false;  // IPv6 only
+    friend bool operator==(const HashFields&, const HashFields&) = default;
+};
+struct SetFlowHash {
+    Family family;
+    HashFields fields;
+};
+
+using WorkerCommand =
+    std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld, SetBfdSession,
+                 DeleteBfdSession, SetFlowHash, InstallSa, ActivateSa, DeleteSa, MoveSas>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------
@@ -114,15 +127,18 @@ struct WentDown {
 };
 
 using WorkerEvent = std::variant<std::monostate, NeighborMiss, HandshakeWanted, KeysInstalled, KeysProven,
-                                 EndpointMoved, LinkChanged, WentDown, BfdChanged>;
+                                 EndpointMoved, LinkChanged, WentDown, BfdChanged, SaInstalled, SaDeleted, SaProven,
+                                 SaSoftExpired, SaHardExpired, SaWanted, SaPeerMoved>;
 static_assert(std::is_trivially_copyable_v<WorkerEvent>);
 
 // ---- worker -> control: packets ------------------------------------------------------------------------------------
 
-enum class PuntClass : std::uint8_t { Arp, NeighborDiscovery, WireguardHandshake };
+enum class PuntClass : std::uint8_t { Arp, NeighborDiscovery, WireguardHandshake, PathMtu };
 
 // A copied packet. Arp: the frame from the Ethernet header on. NeighborDiscovery: the frame from the Ethernet header
-// on. WireguardHandshake: the UDP payload, `from`/`to` are the outer addresses and ports.
+// on. WireguardHandshake: the UDP payload, `from`/`to` are the outer addresses and ports. PathMtu: an IP packet that is
+// an ICMP error (fragmentation needed, packet too big) about a packet of a tunnel's, as far as it shows; `vrf` is the
+// outer one.
 struct Punt {
     PuntClass klass;
     VrfId vrf;
@@ -151,6 +167,11 @@ struct PeerActivity {
     std::atomic<std::uint64_t> received_packets{0};
     std::atomic<std::uint64_t> received_octets{0};
     std::atomic<std::uint64_t> sending_counter{0};  // of the current key: REKEY_AFTER_MESSAGES
+};
+
+// What a tunnel interface saw, read by control at its leisure. Relaxed; any worker writes, the last one wins.
+struct TunnelActivity {
+    std::atomic<std::int64_t> keepalive_received{0};  // TimePoint count of the last keepalive of ours that came back
 };
 
 // The four queues between the control thread and one worker. Each side alone pushes or pops.

@@ -38,6 +38,7 @@ public:
 
     // ---- readers
     bool up(Place p) const noexcept { return words_[at(p)].up(); }
+    std::uint32_t causes(Place p) const noexcept { return words_[at(p)].causes(); }
     DownState load(Place p) const noexcept { return words_[at(p)].load(); }
     // Of what exists it is odd.
     std::uint32_t generation(Place p) const noexcept { return words_[at(p)].generation(); }
@@ -52,7 +53,11 @@ public:
 
     // ---- the writer
     bool exists(Place p) const noexcept { return DownWord::exists(generation(p)); }
-    void begin(Place p) noexcept { words_[at(p)].begin(); }
+    void begin(Place p) noexcept
+    {
+        met_[at(p)].store(0, std::memory_order_relaxed);
+        words_[at(p)].begin();
+    }
     void end(Place p) noexcept { words_[at(p)].end(); }
     bool clear(Place p, std::uint32_t epoch) noexcept { return words_[at(p)].clear(epoch); }
 

@@ -1,18 +1,14 @@
 #pragma once
 
+#include "dataplane/api/fib_update.h"
+
 #include <atomic>
 #include <cstdint>
 #include <optional>
 
 namespace culvert::fib {
 
-// Why something is down, a bit a cause.
-namespace cause {
-inline constexpr std::uint32_t kBfd = 1 << 0;
-inline constexpr std::uint32_t kLink = 1 << 1;
-inline constexpr std::uint32_t kTunnel = 1 << 2;
-inline constexpr std::uint32_t kNeighbor = 1 << 3;
-}  // namespace cause
+namespace cause = api::cause;
 
 struct DownState {
     std::uint32_t epoch = 0;   // grows with every failure that was reported
@@ -36,6 +32,8 @@ class BasicDownWord {
 public:
     DownState load() const noexcept { return unpack(word_.load(std::memory_order_acquire)); }
     bool up() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)) == 0; }
+    // Zero is up. For those who look at several words at once.
+    std::uint32_t causes() const noexcept { return static_cast<std::uint32_t>(word_.load(std::memory_order_acquire)); }
     std::uint32_t generation() const noexcept { return generation_.load(std::memory_order_acquire); }
     static constexpr bool exists(std::uint32_t generation) noexcept { return (generation & 1) != 0; }
 

@@ -18,6 +18,19 @@ bool well_formed(const IpPrefix& p) noexcept { return p.length <= max_length(p.f
 constexpr long kShortestNap = 50'000;  // ns
 constexpr long kLongestNap = 1'000'000;
 
+TimePoint now()
+{
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return TimePoint{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
+}
+
+timespec to_timespec(Duration d)
+{
+    const auto ns = std::max<std::int64_t>(d.count(), 0);
+    return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+}
+
 }  // namespace
 
 std::string_view text(Refusal r) noexcept
@@ -28,6 +41,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::UnknownNexthop: return "unknown next hop";
         case Refusal::UnknownInterface: return "unknown interface";
         case Refusal::UnknownPeer: return "unknown peer";
+        case Refusal::UnknownTunnel: return "unknown tunnel";
         case Refusal::UnknownPrefix: return "prefix is not there";
         case Refusal::IdOutOfRange: return "id out of range";
         case Refusal::BadPrefix: return "malformed prefix";
@@ -36,6 +50,7 @@ std::string_view text(Refusal r) noexcept
         case Refusal::StaleClear: return "a later failure came before the clear";
         case Refusal::NoRoom: return "no room in the table";
         case Refusal::UnknownWord: return "unknown down word";
+        case Refusal::UnknownProtection: return "unknown protection";
     }
     return "?";
 }
@@ -48,23 +63,24 @@ void FibWriter::run(const std::stop_token& stop)
     const std::stop_callback wake(stop, [this] { channel_.writer_wake.signal(); });
     auto nap = kShortestNap;
     while (!stop.stop_requested()) {
-        if (step().applied) {
+        if (step(now()).applied) {
             nap = kShortestNap;
             continue;
         }
         channel_.writer_wake.arm();
-        const auto last = step();
+        const auto last = step(now());
         if (!last.applied && !stop.stop_requested()) {
             pollfd fd{channel_.writer_wake.fd(), POLLIN, 0};
-            const timespec wait{0, nap};
-            ppoll(&fd, 1, last.pending ? &wait : nullptr, nullptr);
+            const auto wait = to_timespec(last.pending ? Duration{nap} : last.due - now());
+            const bool forever = !last.pending && last.due == kNever;
+            ppoll(&fd, 1, forever ? nullptr : &wait, nullptr);
             nap = last.pending ? std::min(nap * 2, kLongestNap) : kShortestNap;
         }
         channel_.writer_wake.disarm();
     }
 }
 
-FibWriter::Step FibWriter::step()
+FibWriter::Step FibWriter::step(TimePoint now)
 {
     Step done;
     std::uint64_t ack = 0;
@@ -84,6 +100,7 @@ FibWriter::Step FibWriter::step()
             ack = acks_.front().generation;
             acks_.pop_front();
         }
+        done.due = tables_.groups().move_buckets(now);
         done.pending = !acks_.empty() || reclaimer.waiting() > 0;
     }
     if (ack != 0) channel_.ack(ack);
@@ -143,6 +160,22 @@ void FibWriter::on(const api::SetWireguard& u)
 {
     if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set WireGuard interface");
     if (!tables_.set_wireguard(u)) refuse(Refusal::UnknownInterface, "set WireGuard interface");
+}
+
+void FibWriter::on(const api::SetTunnel& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set tunnel");
+    if (!tables_.set_tunnel(u)) refuse(Refusal::UnknownInterface, "set tunnel");
+}
+
+void FibWriter::on(const api::SetTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().set_endpoint(u)) refuse(Refusal::UnknownTunnel, "set tunnel endpoint");
+}
+
+void FibWriter::on(const api::DeleteTunnelEndpoint& u)
+{
+    if (!tables_.tunnels().erase_endpoint(u)) refuse(Refusal::UnknownTunnel, "delete tunnel endpoint");
 }
 
 void FibWriter::on(const api::SetPeer& u)
@@ -230,7 +263,7 @@ void FibWriter::on(const api::SetGroup& u)
     }
     if (u.id == kNoGroup || index(u.id) >= GroupTable::kMaxGroups) return refuse(Refusal::IdOutOfRange, "set group");
     if (u.member_count == 0 || u.member_count > GroupTable::kMaxMembers) return refuse(Refusal::BadGroup, "set group");
-    group_ = {u.id, u.backup, std::vector<GroupMember>(u.member_count), 0};
+    group_ = {u.id, {u.backup, u.like, u.gradual}, std::vector<GroupMember>(u.member_count), 0};
 }
 
 void FibWriter::on(const api::SetGroupMember& u)
@@ -245,7 +278,7 @@ void FibWriter::on(const api::SetGroupMember& u)
     group_.members[u.position] = {u.nexthop, u.weight};
     if (++group_.seen < group_.members.size()) return;
     const auto id = std::exchange(group_.id, kNoGroup);
-    if (!tables_.groups().set(id, group_.members, group_.backup)) refuse(Refusal::BadGroup, "set group");
+    if (!tables_.groups().set(id, group_.members, group_.change)) refuse(Refusal::BadGroup, "set group");
 }
 
 void FibWriter::on(const api::DeleteGroup& u)
@@ -253,13 +286,15 @@ void FibWriter::on(const api::DeleteGroup& u)
     if (!tables_.groups().erase(u.id)) refuse(Refusal::UnknownGroup, "delete group");
 }
 
+void FibWriter::on(const api::SetFailoverPace& u) { tables_.groups().set_pace(u.buckets_a_second); }
+
 void FibWriter::on(const api::SetRoute& u)
 {
     auto* vrf = tables_.edit_vrf(u.vrf);
     if (!vrf) return refuse(Refusal::UnknownVrf, "set route");
     if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "set route");
     if (!tables_.groups().exists(u.group)) return refuse(Refusal::UnknownGroup, "set route");
-    const auto value = index(u.group);
+    const auto value = index(u.group) | (u.protected_only ? Leaf::kProtected : 0);
     const bool full = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.set(u.prefix, value) == Edit::Full
                                                         : vrf->lpm6.set(u.prefix, value) == Edit::Full;
     if (full) refuse(Refusal::NoRoom, "set route");
@@ -274,6 +309,18 @@ void FibWriter::on(const api::DeleteRoute& u)
     if (!gone) refuse(Refusal::UnknownPrefix, "delete route");
 }
 
+void FibWriter::on(const api::SetProtection& u)
+{
+    if (!tables_.vrf(u.outer_vrf)) return refuse(Refusal::UnknownVrf, "set protection");
+    if (!tables_.interface(u.interface)) return refuse(Refusal::UnknownInterface, "set protection");
+    if (!tables_.set_protection(u)) refuse(Refusal::IdOutOfRange, "set protection");
+}
+
+void FibWriter::on(const api::DeleteProtection& u)
+{
+    if (!tables_.delete_protection(u.id)) refuse(Refusal::UnknownProtection, "delete protection");
+}
+
 // ---- show ----------------------------------------------------------------------------------------------------------
 
 std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& destination) const
@@ -286,16 +333,16 @@ std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& desti
         const auto match = vrf->lpm4.longest(destination);
         if (!match) return std::nullopt;
         answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
-        answer.group = GroupId{match->value};
+        answer.group = Leaf{match->value}.group();
     } else {
         const auto match = vrf->lpm6.longest(destination);
         if (!match) return std::nullopt;
         answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
-        answer.group = GroupId{match->value};
+        answer.group = Leaf{match->value}.group();
     }
     for (const auto& m : tables_.groups().members(answer.group)) {
         answer.members.push_back(m.nexthop);
-        answer.down_causes.push_back(tables_.nexthops().down(m.nexthop).causes);
+        answer.down_causes.push_back(tables_.nexthops().causes(m.nexthop));
     }
     return answer;
 }

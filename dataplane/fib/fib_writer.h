@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/time.h"
 #include "dataplane/api/dataplane.h"
 #include "dataplane/api/fib_channel.h"
 #include "dataplane/fib/tables.h"
@@ -23,16 +24,18 @@ enum class Refusal : std::uint8_t {
     UnknownNexthop,
     UnknownInterface,
     UnknownPeer,
+    UnknownTunnel,
+    UnknownProtection,
     UnknownPrefix,  // a deletion of what is not there
     IdOutOfRange,
     BadPrefix,         // length beyond the family's
     BadGroup,          // 0 or more than 64 members, a member twice, a weight of 0
     StrayGroupMember,  // no SetGroup announced it, or the previous group is incomplete
     StaleClear,        // ClearDown for an epoch that a later failure has passed: not an error, counted here
-    NoRoom,
-    UnknownWord,  // a down word of what does not exist
+    UnknownWord,       // a down word of what does not exist
+    NoRoom,            // the last one
 };
-inline constexpr std::size_t kRefusals = 13;
+inline constexpr std::size_t kRefusals = static_cast<std::size_t>(Refusal::NoRoom) + 1;
 std::string_view text(Refusal r) noexcept;
 
 // The fib-writer: drains the FIB channel, edits the tables, acks a generation when every worker has passed a quiescent
@@ -47,10 +50,11 @@ public:
     // One round without waiting: applies at most one bundle of updates, acks and frees what is due. For tests and
     // run().
     struct Step {
-        bool applied = false;  // something came out of the channel
-        bool pending = false;  // an ack or a deferred free waits for a reader
+        bool applied = false;    // something came out of the channel
+        bool pending = false;    // an ack or a deferred free waits for a reader
+        TimePoint due = kNever;  // when buckets are to move next
     };
-    Step step();
+    Step step(TimePoint now = {});
 
     // Applies one update at once, outside the channel. For tests and tools, under no other writer.
     void apply(const api::FibUpdate& update);
@@ -73,7 +77,7 @@ private:
 
     struct PendingGroup {
         GroupId id{kNoGroup};
-        GroupId backup{kNoGroup};
+        GroupTable::Change change;
         std::vector<GroupMember> members;
         std::size_t seen = 0;
     };
@@ -90,6 +94,9 @@ private:
     void on(const api::SetInterface& u);
     void on(const api::DeleteInterface& u);
     void on(const api::SetWireguard& u);
+    void on(const api::SetTunnel& u);
+    void on(const api::SetTunnelEndpoint& u);
+    void on(const api::DeleteTunnelEndpoint& u);
     void on(const api::SetPeer& u);
     void on(const api::DeletePeer& u);
     void on(const api::SetAllowedIp& u);
@@ -104,8 +111,11 @@ private:
     void on(const api::SetGroup& u);
     void on(const api::SetGroupMember& u);
     void on(const api::DeleteGroup& u);
+    void on(const api::SetFailoverPace& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
+    void on(const api::SetProtection& u);
+    void on(const api::DeleteProtection& u);
 
     api::FibChannel& channel_;
     Tables& tables_;

@@ -1,6 +1,7 @@
 #include "dataplane/fib/groups.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t kBucketsPerMember = 64;  // one bucket too many or too few is then below 2 %
 constexpr unsigned kRehashes = 8;
 constexpr unsigned kMaxBackups = 4;
+constexpr Duration kShortestMove = 1ms;  // between two looks at what is due to move
 std::uint32_t rehash(std::uint32_t h) noexcept
 {
     h = (h ^ (h >> 16)) * 0x7feb352du;
@@ -24,8 +26,28 @@ std::uint32_t rehash(std::uint32_t h) noexcept
 
 struct GroupTable::Walk {
     // Next hops it may look at: bounds what groups within groups can cost when everything is down.
-    unsigned budget = 256;
-    bool met = false;  // something that is down, which is counted once a packet
+    unsigned budget = 1024;
+    bool met = false;          // something that is down, which is counted once a packet
+    bool last_resort = false;  // lost next hops will do
+
+    // Groups that were found to lead nowhere, so that no member that leads to them again costs the same again.
+    struct Dead {
+        GroupId group;
+        unsigned depth;
+    };
+    std::array<Dead, 32> dead;
+    unsigned dead_count = 0;
+
+    bool is_dead(GroupId id, unsigned depth) const noexcept
+    {
+        for (unsigned i = 0; i < dead_count; ++i)
+            if (dead[i].group == id && dead[i].depth <= depth) return true;
+        return false;
+    }
+    void bury(GroupId id, unsigned depth) noexcept
+    {
+        if (dead_count < dead.size()) dead[dead_count++] = {id, depth};
+    }
 };
 
 GroupTable::Group* GroupTable::Group::make(std::span<const GroupMember> members, std::span<const std::uint8_t> buckets,
@@ -53,14 +75,20 @@ GroupTable::~GroupTable()
 Path GroupTable::search(GroupId id, std::uint32_t flow_hash) const noexcept
 {
     Walk walk;
-    return pick(id, flow_hash, 0, walk);
+    const auto path = pick(id, flow_hash, 0, walk);
+    if (path.miss != Path::Miss::Down) return path;
+    Walk again;
+    again.met = true;
+    again.last_resort = true;
+    const auto last = pick(id, flow_hash, 0, again);
+    return last ? last : path;
 }
 
 Path GroupTable::take(NexthopId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept
 {
     if (walk.budget == 0) return {.miss = Path::Miss::Down};
     --walk.budget;
-    const auto* n = nexthops_.live(id);
+    const auto* n = walk.last_resort ? nexthops_.live_or_lost(id) : nexthops_.live(id);
     if (!n) {
         if (!std::exchange(walk.met, true)) nexthops_.count_met(id);
         return {.miss = Path::Miss::Down};
@@ -75,6 +103,8 @@ Path GroupTable::take(NexthopId id, std::uint32_t hash, unsigned depth, Walk& wa
 
 Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept
 {
+    if (walk.is_dead(id, depth)) return {.miss = Path::Miss::Down};
+    const auto outermost = id;
     Path first{.miss = Path::Miss::Gone};
     for (unsigned backups = 0; backups <= kMaxBackups && id != kNoGroup && index(id) < kMaxGroups; ++backups) {
         const auto* g = groups_[index(id)].load(std::memory_order_acquire);
@@ -99,6 +129,7 @@ Path GroupTable::pick(GroupId id, std::uint32_t hash, unsigned depth, Walk& walk
         }
         id = g->backup;
     }
+    walk.bury(outermost, depth);
     return first;
 }
 
@@ -153,18 +184,20 @@ std::vector<std::uint8_t> spread(std::vector<std::uint8_t> bucket, std::span<con
 
 }  // namespace
 
-bool GroupTable::set(GroupId id, std::span<const GroupMember> members, GroupId backup)
+bool GroupTable::set(GroupId id, std::span<const GroupMember> members, Change change)
 {
     const std::size_t i = index(id);
-    if (i == 0 || i >= kMaxGroups || index(backup) >= kMaxGroups) return false;
+    if (i == 0 || i >= kMaxGroups || index(change.backup) >= kMaxGroups || index(change.like) >= kMaxGroups)
+        return false;
     if (members.empty() || members.size() > kMaxMembers) return false;
     for (auto m = members.begin(); m != members.end(); ++m) {
         const auto same = [m](const GroupMember& o) { return o.nexthop == m->nexthop; };
         if (m->weight == 0 || std::any_of(members.begin(), m, same)) return false;
     }
 
-    const auto* old = groups_[i].load(std::memory_order_relaxed);
-    std::vector<std::uint8_t> buckets;
+    const auto* replaced = groups_[i].load(std::memory_order_relaxed);
+    const auto* old = replaced ? replaced : groups_[index(change.like)].load(std::memory_order_relaxed);
+    std::vector<std::uint8_t> buckets, target;
     if (members.size() == 1) {
         buckets.assign(1, 0);
     } else {
@@ -181,22 +214,54 @@ bool GroupTable::set(GroupId id, std::span<const GroupMember> members, GroupId b
         }
         // A table that grows repeats itself, so every flow finds the member it had.
         if (old)
-            for (std::size_t b = 0; b < count; ++b) buckets[b] = place[old->buckets()[b & old->mask]];
-        buckets = spread(std::move(buckets), members, only_removed);
+            for (std::size_t b = 0; b < count; ++b) buckets[b] = place[old->bucket(b & old->mask)];
+        target = spread(buckets, members, only_removed);
+        const bool wait = change.gradual && pace_ != 0;
+        for (std::size_t b = 0; b < count; ++b)
+            if (!wait || buckets[b] == kFree) buckets[b] = target[b];
     }
 
-    auto* g = Group::make(members, buckets, backup);
+    auto* g = Group::make(members, buckets, change.backup);
     bytes_ += g->octets();
-    if (!old) ++size_;
+    if (!replaced) ++size_;
     end_ = std::max(end_, i + 1);
     groups_[i].store(g, std::memory_order_release);
-    retire(old);
+    retire(replaced);
+    moving_.erase(id);
+    if (!target.empty() && target != buckets) moving_[id] = {std::move(target)};
     return true;
+}
+
+void GroupTable::set_pace(std::uint32_t buckets_a_second) { pace_ = buckets_a_second; }
+
+TimePoint GroupTable::move_buckets(TimePoint now)
+{
+    const auto interval = pace_ == 0 ? Duration::zero() : Duration{std::chrono::seconds{1}} / pace_;
+    auto next = kNever;
+    for (auto it = moving_.begin(); it != moving_.end();) {
+        auto& [id, m] = *it;
+        const auto* g = groups_[index(id)].load(std::memory_order_relaxed);
+        if (m.due == TimePoint{}) m.due = now + interval;
+        for (; m.next < m.target.size(); ++m.next) {
+            if (g->bucket(m.next) == m.target[m.next]) continue;
+            if (m.due > now && pace_ != 0) break;
+            g->set_bucket(m.next, m.target[m.next]);
+            m.due += interval;
+        }
+        if (m.next == m.target.size()) {
+            it = moving_.erase(it);
+            continue;
+        }
+        next = std::min(next, m.due);
+        ++it;
+    }
+    return next == kNever ? kNever : std::max(next, now + kShortestMove);
 }
 
 bool GroupTable::erase(GroupId id)
 {
     if (!exists(id)) return false;
+    moving_.erase(id);
     retire(groups_[index(id)].exchange(nullptr, std::memory_order_acq_rel));
     --size_;
     return true;
@@ -223,7 +288,9 @@ std::vector<std::uint8_t> GroupTable::buckets(GroupId id) const
 {
     if (!exists(id)) return {};
     const auto* g = groups_[index(id)].load(std::memory_order_acquire);
-    return {g->buckets(), g->buckets() + g->mask + 1};
+    std::vector<std::uint8_t> out(g->mask + 1);
+    for (std::size_t b = 0; b < out.size(); ++b) out[b] = g->bucket(b);
+    return out;
 }
 
 }  // namespace culvert::fib

@@ -1,12 +1,14 @@
 #pragma once
 
 #include "base/ids.h"
+#include "base/time.h"
 #include "dataplane/fib/id_table.h"
 #include "dataplane/fib/nexthops.h"
 #include "dataplane/fib/rcu.h"
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -54,7 +56,8 @@ public:
         return index(id) < kMaxGroups && groups_[index(id)].load(std::memory_order_acquire);
     }
     // The live next hop of a flow. If its bucket's member is down, another live member is taken, always the same one
-    // for the same flow and state; if all are, the backup group; inner groups (`via`) before outer backups.
+    // for the same flow and state; if all are, the backup group; inner groups (`via`) and their backups before what is
+    // outside. When nothing at all is live, a next hop that is only lost.
     Path pick(GroupId id, std::uint32_t flow_hash) const noexcept
     {
         // Nearly always the bucket's own member is live and final.
@@ -69,8 +72,22 @@ public:
     }
 
     // ---- the writer
+    struct Change {
+        GroupId backup{kNoGroup};
+        GroupId like{kNoGroup};  // of a new group: flows keep the members that they have in this one
+        bool gradual = false;    // buckets of members that stay move by move_buckets(), not now
+    };
     // 1..kMaxMembers members, each named once, weights >= 1. False: id or members out of range.
-    bool set(GroupId id, std::span<const GroupMember> members, GroupId backup);
+    bool set(GroupId id, std::span<const GroupMember> members, Change change);
+    bool set(GroupId id, std::span<const GroupMember> members, GroupId backup)
+    {
+        return set(id, members, Change{backup});
+    }
+    // Buckets of each gradual group that move in a second. 0: at once.
+    void set_pace(std::uint32_t buckets_a_second);
+    // Moves what is due by now. When to call it again; kNever: nothing is left to move.
+    TimePoint move_buckets(TimePoint now);
+    std::size_t moving() const noexcept { return moving_.size(); }
     bool erase(GroupId id);
     // Of a group: its members as they were set, and each bucket's place in them. Empty when there is none.
     std::vector<GroupMember> members(GroupId id) const;
@@ -101,7 +118,13 @@ private:
         {
             return reinterpret_cast<const std::uint8_t*>(weights() + count);
         }
-        NexthopId of(std::uint32_t hash) const noexcept { return nexthops()[buckets()[hash & mask]]; }
+        // The writer moves buckets under the readers' eyes, one octet at a time.
+        std::uint8_t bucket(std::size_t b) const noexcept { return __atomic_load_n(buckets() + b, __ATOMIC_RELAXED); }
+        void set_bucket(std::size_t b, std::uint8_t to) const noexcept
+        {
+            __atomic_store_n(const_cast<std::uint8_t*>(buckets()) + b, to, __ATOMIC_RELAXED);
+        }
+        NexthopId of(std::uint32_t hash) const noexcept { return nexthops()[bucket(hash & mask)]; }
     };
 
     // The whole of pick().
@@ -112,12 +135,21 @@ private:
     Path take(NexthopId id, std::uint32_t hash, unsigned depth, Walk& walk) const noexcept;
     void retire(const Group* g);
 
+    // Where the buckets of a group are to go.
+    struct Moving {
+        std::vector<std::uint8_t> target;
+        std::size_t next = 0;  // buckets below are where they belong
+        TimePoint due{};       // when the next one moves; 0 before the first look at the clock
+    };
+
     const NexthopTable& nexthops_;
     IdTable<std::atomic<const Group*>> groups_;
     Reclaimer& reclaimer_;
     std::size_t end_ = 0;  // one past the highest id ever used
     std::size_t size_ = 0;
     std::size_t bytes_ = 0;
+    std::map<GroupId, Moving> moving_;
+    std::uint32_t pace_ = 0;
 };
 
 }  // namespace culvert::fib

@@ -22,9 +22,10 @@ bool leaves_by_interface(NexthopKind kind) noexcept
     return false;
 }
 
-void copy_interface(Nexthop& n, std::uint16_t own_mtu, const api::SetInterface* interface)
+void copy_interface(Nexthop& n, std::uint16_t own_mtu, bool lost, const api::SetInterface* interface)
 {
-    n.usable = !leaves_by_interface(n.kind) || (interface && interface->up);
+    const bool usable = !leaves_by_interface(n.kind) || (interface && interface->up);
+    n.standing = !usable ? Standing::Unusable : lost ? Standing::Lost : Standing::Usable;
     n.mtu = own_mtu;
     n.port = kNoPort;
     n.vlan = 0;
@@ -47,9 +48,23 @@ void NexthopTable::count_met(NexthopId id) const noexcept
 {
     const auto* n = find(id);
     if (!n) return;
-    if (!slots_[index(id)].down.up()) met_[index(id)].fetch_add(1, std::memory_order_relaxed);
+    if (!slots_[index(id)].down.up() || n->standing == Standing::Lost)
+        met_[index(id)].fetch_add(1, std::memory_order_relaxed);
     if (!words_.up(n->link)) words_.count_met(n->link);
     if (!words_.up(n->session)) words_.count_met(n->session);
+}
+
+const Nexthop* NexthopTable::live_or_lost(NexthopId id) const noexcept
+{
+    const auto* n = find(id);
+    return n && n->standing != Standing::Unusable && causes(id) == 0 ? n : nullptr;
+}
+
+std::uint32_t NexthopTable::causes(NexthopId id) const noexcept
+{
+    const auto* n = find(id);
+    if (!n) return 0;
+    return down(id).causes | words_.load(n->link).causes | words_.load(n->session).causes;
 }
 
 NexthopTable::~NexthopTable()
@@ -77,9 +92,11 @@ bool NexthopTable::set(const api::SetNexthop& update, const api::SetInterface* i
     n->session = DownTable::place(api::DownKind::Session, index(update.session));
     n->destination_mac = update.mac;
     n->gateway = update.gateway;
-    copy_interface(*n, update.mtu, interface);
+    copy_interface(*n, update.mtu, update.lost, interface);
     slot.own_mtu = update.mtu;
+    slot.lost = update.lost;
     if (!slot.nexthop.load(std::memory_order_relaxed)) {
+        met_[i].store(0, std::memory_order_relaxed);
         slot.down.begin();
         ++size_;
     }
@@ -108,7 +125,7 @@ void NexthopTable::refresh(InterfaceId id, const api::SetInterface* interface)
         const auto* old = slots_[i].nexthop.load(std::memory_order_relaxed);
         if (!old || old->interface != id || !leaves_by_interface(old->kind)) continue;
         auto n = std::make_unique<Nexthop>(*old);
-        copy_interface(*n, slots_[i].own_mtu, interface);
+        copy_interface(*n, slots_[i].own_mtu, slots_[i].lost, interface);
         publish(slots_[i], std::move(n));
     }
 }

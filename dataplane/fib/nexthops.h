@@ -17,12 +17,19 @@ namespace culvert::fib {
 
 using api::NexthopKind;
 
+// Whether packets may take a next hop, as far as the control plane knows.
+enum class Standing : std::uint8_t {
+    Usable = 0,
+    Lost,      // its neighbour no longer answers: the last resort
+    Unusable,  // its interface is gone or not up
+};
+
 // What a packet needs to leave by a next hop: one cache line, never changed once published (a change is a new one).
 struct alignas(64) Nexthop {
     NexthopId id{};
     NexthopKind kind = NexthopKind::Blackhole;
     bool resolved = false;  // Adjacency: destination_mac is good
-    bool usable = false;    // its interface exists and is up, or it needs none
+    Standing standing = Standing::Unusable;
     std::uint16_t mtu = 0;  // octets of IP packet that fit; 0 is no limit of its own (Local, Blackhole, ...)
     InterfaceId interface {
         kNoInterface
@@ -73,11 +80,19 @@ public:
         if (index(id) >= kMaxNexthops) return nullptr;
         const auto& slot = slots_[index(id)];
         const auto* n = slot.nexthop.load(std::memory_order_acquire);
-        return n && slot.down.up() && words_.up(n->link) && words_.up(n->session) && n->usable ? n : nullptr;
+        if (!n) [[unlikely]]
+            return nullptr;
+        const auto down = slot.down.causes() | words_.causes(n->link) | words_.causes(n->session) |
+                          static_cast<std::uint32_t>(n->standing);
+        return down == 0 ? n : nullptr;
     }
-    // A packet's own next hop was not live: counts it at each word that says so.
+    // The same, or one that is only lost.
+    const Nexthop* live_or_lost(NexthopId id) const noexcept;
+    // Of all three words.
+    std::uint32_t causes(NexthopId id) const noexcept;
+    // A packet's own next hop was not live: counts it at each word that says so, and a lost one at its own.
     void count_met(NexthopId id) const noexcept;
-    // How many packets met it down by its own word, modulo 2^32.
+    // How many packets met it down by its own word or lost, modulo 2^32.
     std::uint32_t met(NexthopId id) const noexcept
     {
         return index(id) < kMaxNexthops ? met_[index(id)].load(std::memory_order_relaxed) : 0;
@@ -106,6 +121,7 @@ private:
         // Only set() touches it beside the writer; a worker has the tables const.
         mutable DownWord down;
         std::uint16_t own_mtu;  // as the update said it; the writer's
+        bool lost;              // likewise
     };
 
     void publish(Slot& slot, std::unique_ptr<const Nexthop> n);

@@ -29,12 +29,15 @@ Tables::Tables(Rcu& rcu)
       pool6_("lpm6", "lpm6-rib", reclaimer_),
       nexthops_(reclaimer_, words_),
       groups_(nexthops_, reclaimer_),
+      tunnels_(reclaimer_),
       vrfs_(kIds16),
       interfaces_(kIds16),
       ports_(kIds16),
       wireguards_(kIds16),
       listeners_(kIds16),
       peers_(kMaxPeers),
+      protections_(api::kMaxProtections),
+      esp_ports_(kIds16),
       host_links_(kIds16)
 {
     set_vrf(kDefaultVrf);
@@ -48,6 +51,8 @@ Tables::~Tables()
     for (const auto& [id, tries] : allowed_) delete wireguards_[index(id)].load(std::memory_order_relaxed);
     for (const auto id : listening_vrfs_) delete listeners_[index(id)].load(std::memory_order_relaxed);
     for (const auto& [id, sources] : sources_) delete peers_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : protection_ids_) delete protections_[index(id)].load(std::memory_order_relaxed);
+    for (const auto id : esp_vrfs_) delete esp_ports_[index(id)].load(std::memory_order_relaxed);
     reclaimer_.drain();
     // The tries of allowed-ips and sources give their blocks back to the pools, which therefore go after them.
     allowed_.clear();
@@ -117,6 +122,12 @@ Tables::Clear Tables::clear_down(const api::ClearDown& update)
     return cleared ? Clear::Done : Clear::Stale;
 }
 
+bool Tables::takes_wireguard(VrfId outer_vrf) const noexcept
+{
+    const auto* l = get(listeners_, index(outer_vrf));
+    return l && !l->entries.empty();
+}
+
 // ---- VRFs and interfaces -------------------------------------------------------------------------------------------
 
 bool Tables::set_vrf(VrfId id)
@@ -164,6 +175,7 @@ bool Tables::delete_interface(InterfaceId id)
     nexthops_.refresh(id, nullptr);
     words_.end(DownTable::place(DownKind::Interface, index(id)));
     leave_port(port);
+    tunnels_.erase(id);
 
     if (const auto* w = wireguard(id)) {
         const auto outer = w->outer_vrf;
@@ -219,6 +231,14 @@ bool Tables::set_wireguard(const api::SetWireguard& update)
                                                         update.source, &tries->v4, &tries->v6}));
     publish_listeners(update.outer_vrf);
     if (old_outer != update.outer_vrf) publish_listeners(old_outer);
+    return true;
+}
+
+bool Tables::set_tunnel(const api::SetTunnel& update)
+{
+    const auto* i = interface(update.interface);
+    if (!i || i->kind != api::InterfaceKind::Tunnel || !vrf(update.outer_vrf)) return false;
+    tunnels_.set(update);
     return true;
 }
 
@@ -293,6 +313,49 @@ Tables::Change Tables::delete_peer_source(const api::DeletePeerSource& update)
     return at->second->remove(update.prefix) ? Change::Done : Change::Absent;
 }
 
+// ---- IPsec ---------------------------------------------------------------------------------------------------------
+
+bool Tables::takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept
+{
+    const auto* ports = get(esp_ports_, index(outer_vrf));
+    return ports && std::find(ports->begin(), ports->end(), udp_port) != ports->end();
+}
+
+bool Tables::set_protection(const api::SetProtection& update)
+{
+    if (update.id == kNoProtection || index(update.id) >= api::kMaxProtections) return false;
+    const auto* old = protection(update.id);
+    const auto old_outer = old ? old->outer_vrf : update.outer_vrf;
+    protection_ids_.insert(update.id);
+    replace(protections_, index(update.id), static_cast<const Protection*>(new Protection(update)));
+    publish_esp_ports(update.outer_vrf);
+    if (old_outer != update.outer_vrf) publish_esp_ports(old_outer);
+    return true;
+}
+
+bool Tables::delete_protection(ProtectionId id)
+{
+    if (protection_ids_.erase(id) == 0) return false;
+    const auto outer = protection(id)->outer_vrf;
+    replace(protections_, index(id), static_cast<const Protection*>(nullptr));
+    publish_esp_ports(outer);
+    return true;
+}
+
+void Tables::publish_esp_ports(VrfId outer_vrf)
+{
+    auto next = std::make_unique<EspPorts>();
+    bool any = false;
+    for (const auto id : protection_ids_) {
+        const auto* p = protection(id);
+        if (p->outer_vrf != outer_vrf) continue;
+        any = true;
+        if (std::find(next->begin(), next->end(), p->udp_port) == next->end()) next->push_back(p->udp_port);
+    }
+    esp_vrfs_.insert(outer_vrf);
+    replace(esp_ports_, index(outer_vrf), any ? static_cast<const EspPorts*>(next.release()) : nullptr);
+}
+
 // ---- memory --------------------------------------------------------------------------------------------------------
 
 std::vector<Tables::ArenaUse> Tables::memory() const
@@ -305,6 +368,7 @@ std::vector<Tables::ArenaUse> Tables::memory() const
     const auto objects = [&out](const char* name, std::size_t octets) { out.push_back({name, octets, octets}); };
     objects("nexthops", nexthops_.bytes());
     objects("groups", groups_.bytes());
+    objects("tunnels", tunnels_.bytes());
     objects("peers", peers);
     objects("interfaces", interface_ids_.size() * sizeof(Interface) + port_ids_.size() * sizeof(PortMap));
     objects("waiting for readers", reclaimer_.bytes());

@@ -11,6 +11,7 @@
 #include "dataplane/fib/nexthops.h"
 #include "dataplane/fib/prefix_set.h"
 #include "dataplane/fib/rcu.h"
+#include "dataplane/fib/tunnels.h"
 
 #include <array>
 #include <atomic>
@@ -52,6 +53,8 @@ struct Peer {
     const PrefixSet* sources = nullptr;
 };
 
+using Protection = api::SetProtection;
+
 // All that workers look things up in. Every const method is for readers: noexcept, without locks, O(1) or a trie walk;
 // a pointer is good until the reader's next quiescent state (Rcu::Reader), never longer, and null says "no such thing".
 // What is not const belongs to the fib-writer (FibWriter), except set_host_link.
@@ -78,6 +81,8 @@ public:
     // The WireGuard interface that takes a UDP datagram to `port` of the local address `to` of `outer_vrf`, or
     // kNoInterface.
     InterfaceId wireguard_at(VrfId outer_vrf, std::uint16_t port, const IpAddress& to) const noexcept;
+    // Does any WireGuard interface take datagrams of the VRF?
+    bool takes_wireguard(VrfId outer_vrf) const noexcept;
     // The peer whose allowed-ips hold the destination, or kNoPeer.
     PeerId allowed_peer(InterfaceId id, std::uint32_t destination4) const noexcept
     {
@@ -101,6 +106,15 @@ public:
         const auto* p = peer(id);
         return p && p->sources->contains(source);
     }
+    const Protection* protection(ProtectionId id) const noexcept
+    {
+        return index(id) < api::kMaxProtections ? get(protections_, index(id)) : nullptr;
+    }
+    // Does the VRF take ESP, and in UDP to this port?
+    bool takes_esp(VrfId outer_vrf) const noexcept { return get(esp_ports_, index(outer_vrf)) != nullptr; }
+    bool takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept;
+    const Tunnel* tunnel(InterfaceId id) const noexcept { return tunnels_.find(id); }
+    const TunnelTable& tunnels() const noexcept { return tunnels_; }
     bool host_link(VrfId id) const noexcept { return host_links_[index(id)].load(std::memory_order_acquire); }
 
     const NexthopTable& nexthops() const noexcept { return nexthops_; }
@@ -144,12 +158,16 @@ public:
     bool set_interface(const api::SetInterface& update);
     bool delete_interface(InterfaceId id);
     bool set_wireguard(const api::SetWireguard& update);
+    bool set_tunnel(const api::SetTunnel& update);
+    TunnelTable& tunnels() noexcept { return tunnels_; }
     Change set_allowed_ip(const api::SetAllowedIp& update);
     Change delete_allowed_ip(const api::DeleteAllowedIp& update);
     bool set_peer(const api::SetPeer& update);
     bool delete_peer(PeerId id);
     Change add_peer_source(const api::AddPeerSource& update);
     Change delete_peer_source(const api::DeletePeerSource& update);
+    bool set_protection(const api::SetProtection& update);
+    bool delete_protection(ProtectionId id);
 
     struct ArenaUse {
         std::string name;
@@ -168,6 +186,7 @@ private:
     // The UDP ports of one outer VRF's WireGuard interfaces, by port.
     struct Listeners;
     struct Allowed;
+    using EspPorts = std::vector<std::uint16_t>;  // few
 
     template <class T>
     static T* get(const IdTable<std::atomic<T*>>& table, std::size_t i) noexcept
@@ -184,6 +203,7 @@ private:
     void leave_port(PortId port);
     void map_port(PortId port, std::uint16_t vlan, InterfaceId from, InterfaceId to);
     void publish_listeners(VrfId outer_vrf);
+    void publish_esp_ports(VrfId outer_vrf);
 
     Reclaimer reclaimer_;
     TriePool pool4_;
@@ -191,12 +211,15 @@ private:
     DownTable words_;
     NexthopTable nexthops_;
     GroupTable groups_;
+    TunnelTable tunnels_;
     IdTable<std::atomic<Vrf*>> vrfs_;
     IdTable<std::atomic<const Interface*>> interfaces_;
     IdTable<std::atomic<PortMap*>> ports_;
     IdTable<std::atomic<const Wireguard*>> wireguards_;
     IdTable<std::atomic<const Listeners*>> listeners_;
     IdTable<std::atomic<const Peer*>> peers_;
+    IdTable<std::atomic<const Protection*>> protections_;
+    IdTable<std::atomic<const EspPorts*>> esp_ports_;  // by outer VRF; null: no protection is there
     IdTable<std::atomic<bool>> host_links_;
     // The writer's: which places are taken, and what is edited in place.
     std::set<VrfId> vrf_ids_;
@@ -204,6 +227,8 @@ private:
     std::set<PortId> port_ids_;
     std::unordered_map<PortId, std::size_t> port_uses_;  // interfaces on it
     std::set<VrfId> listening_vrfs_;
+    std::set<ProtectionId> protection_ids_;
+    std::set<VrfId> esp_vrfs_;
     std::unordered_map<InterfaceId, std::unique_ptr<Allowed>> allowed_;
     std::unordered_map<PeerId, std::unique_ptr<PrefixSet>> sources_;
 };

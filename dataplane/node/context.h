@@ -2,12 +2,17 @@
 
 #include "base/time.h"
 #include "dataplane/api/worker_link.h"
+#include "dataplane/esp/sa_table.h"
 #include "dataplane/fib/tables.h"
 #include "dataplane/node/burst.h"
 #include "dataplane/node/counters.h"
+#include "dataplane/node/flow_hash.h"
+#include "dataplane/node/gre_sequence.h"
 #include "dataplane/node/hold.h"
+#include "dataplane/node/loans.h"
 #include "dataplane/node/owner_hints.h"
 #include "dataplane/node/packet_list.h"
+#include "dataplane/node/reassembly.h"
 #include "dataplane/node/token_bucket.h"
 #include "dataplane/wg/peer_table.h"
 
@@ -24,6 +29,7 @@ struct Context {
     const fib::Tables& tables;
     Counters& counters;
     wg::PeerTable& peers;
+    esp::SaTable& sas;
     HoldTable& holds;
     api::WorkerLink& link;
     OwnerHints& hints;  // shared by all workers
@@ -32,6 +38,8 @@ struct Context {
     WorkerId self{};
     std::uint8_t workers = 1;
     std::uint64_t hash_seed = 0;  // secret: nobody outside can choose flows that collide
+    HashMask hash4, hash6;
+    std::span<api::TunnelActivity> tunnel_activity{};  // by InterfaceId, shared by all workers
 
     TimePoint now{};  // of the poll round
     // When the frames of the burst that is being classified came in, by their device; empty: now.
@@ -43,7 +51,12 @@ struct Context {
     TokenBucket punt_arp{2000, 256};
     TokenBucket punt_nd{2000, 256};
     TokenBucket punt_wireguard{4000, 512};
+    TokenBucket punt_path_mtu{100, 20};
 
+    GreSequences gre{};
+    Reassembly reassembly{{}, hash_seed};
+
+    LoanDesk loans{};
     std::array<PacketList, kStageCount> queues{};
     // Of the burst at hand; here, so that they are initialised only once.
     std::array<wg::SealJob, kBurstMax> seals;
@@ -56,6 +69,32 @@ struct Context {
     {
         if (!link.events.push(event)) link.lost_events.fetch_add(1, std::memory_order_relaxed);
         told_control = true;
+    }
+    void keepalive_received(InterfaceId tunnel) noexcept
+    {
+        if (index(tunnel) < tunnel_activity.size())
+            tunnel_activity[index(tunnel)].keepalive_received.store(now.time_since_epoch().count(),
+                                                                    std::memory_order_relaxed);
+    }
+    // Of a tunnel's sequence numbers.
+    WorkerId owner_of(InterfaceId tunnel) const noexcept
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(tunnel) % workers)};
+    }
+    WorkerId owner_of(ProtectionId id) const noexcept
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(id) % workers)};
+    }
+    // The worker that a packet with a receiver index or SPI not known here is given to; this one if it has been
+    // everywhere.
+    WorkerId next_worker(const Metadata& meta, std::uint32_t index) const noexcept
+    {
+        if (meta.hops + 1 >= workers) return self;
+        if (meta.hops == 0) {
+            const auto hinted = hints.get(index);
+            if (hinted != self && culvert::index(hinted) < workers) return hinted;
+        }
+        return WorkerId{static_cast<std::uint8_t>((culvert::index(self) + 1) % workers)};
     }
     WorkerId owner_of(PeerId peer) const noexcept { return WorkerId{static_cast<std::uint8_t>(index(peer) % workers)}; }
 };

@@ -17,17 +17,6 @@ std::uint32_t receiver_index(Bytes message) noexcept
     return v;
 }
 
-// The worker that a message not meant for this one is given to; this one if it has been everywhere.
-WorkerId next_worker(Context& ctx, const Metadata& meta, std::uint32_t index) noexcept
-{
-    if (meta.hops + 1 >= ctx.workers) return ctx.self;
-    if (meta.hops == 0) {
-        const auto hinted = ctx.hints.get(index);
-        if (hinted != ctx.self && culvert::index(hinted) < ctx.workers) return hinted;
-    }
-    return WorkerId{static_cast<std::uint8_t>((culvert::index(ctx.self) + 1) % ctx.workers)};
-}
-
 // The inner packet starts anew, by the tunnel.
 void enter(Context& ctx, rte_mbuf* m, const wg::OpenJob& job, std::uint8_t outer_ecn) noexcept
 {
@@ -83,11 +72,11 @@ void decap_wireguard(Context& ctx, Burst& burst) noexcept
             continue;
         }
         if (job.verdict == Verdict::DropWireguardIndex && ctx.workers > 1) {
-            const auto to = next_worker(ctx, meta, receiver_index({job.data, job.length}));
+            const auto to = ctx.next_worker(meta, receiver_index({job.data, job.length}));
             if (to != ctx.self) {
                 ++meta.hops;
                 meta.owner = to;
-                meta.after = Stage::Decap;
+                meta.after = Stage::DecapWireguard;
                 meta.end(Verdict::HandedOver);
                 continue;
             }

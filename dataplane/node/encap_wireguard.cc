@@ -13,6 +13,7 @@ namespace culvert::node {
 
 namespace {
 
+constexpr std::uint8_t kInternetworkControl = 6 << 5;  // DSCP CS6
 constexpr std::size_t kFront = wg::kDataHeader + sizeof(wire::UdpHeader) + sizeof(wire::Ipv6Header) + 18;
 // Where the frame will begin, mostly: what is written there shall be near.
 constexpr std::size_t kFrameHeaders =
@@ -25,7 +26,7 @@ void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
     auto& meta = metadata(m);
     if (m->data_len == 0) return meta.end(Verdict::DropWireguardKeyExpired);
     meta.received_at = ctx.now.time_since_epoch().count();
-    meta.after = Stage::Encap;
+    meta.after = Stage::EncapWireguard;
     meta.path = nullptr;
     const bool taken = ctx.holds.hold({.peer = meta.peer}, m, ctx.now).taken;
     meta.end(taken ? Verdict::HoldHandshake : Verdict::DropHoldFull);
@@ -48,19 +49,23 @@ public:
         peer_ = job.peer;
         const auto* w = ctx_.tables.wireguard(tunnel);
         known_ = w != nullptr;
-        if (known_) headers_ = {*w, job.to};
+        if (known_) headers_ = {w->outer_vrf, w->source, w->listen_port, job.to};
     }
     void send(rte_mbuf* m, const wg::SealJob& job, std::uint8_t ecn_bits) noexcept
     {
         auto& meta = metadata(m);
         if (!known_) return meta.end(Verdict::DropInterfaceDown);
         ++meta.encapsulations;
+        meta.clear(Flag::Protected);
         packets_ += job.length != 0;
         octets_ += job.length;
         // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
         append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
         rte_pktmbuf_prepend(m, wg::kDataHeader);
-        headers_.put(m, static_cast<std::uint16_t>(ctx_.next_fragment_id++), ecn_bits);
+        // DF stays clear: a router on the way may cut it, the inner sender doesn't know this path.
+        // What goes first here is to go first on its way too, and in the far end's queue.
+        const auto tos = static_cast<std::uint8_t>(ecn_bits | (meta.has(Flag::Control) ? kInternetworkControl : 0));
+        headers_.put(m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++), .tos = tos});
     }
 
 private:
@@ -77,7 +82,7 @@ private:
     InterfaceId tunnel_{kNoInterface};
     PeerId peer_{kNoPeer};
     bool known_ = false;
-    OuterHeaders headers_;
+    OuterUdp headers_;
     std::uint64_t packets_ = 0;
     std::uint64_t octets_ = 0;
 };
@@ -102,7 +107,7 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
         }
         if (owner != ctx.self) {
             meta.owner = owner;
-            meta.after = Stage::Encap;
+            meta.after = Stage::EncapWireguard;
             meta.end(Verdict::HandedOver);
             continue;
         }

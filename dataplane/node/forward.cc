@@ -18,8 +18,13 @@ namespace {
 struct Ip4 {
     static std::uint8_t ttl(rte_mbuf* m) noexcept { return ipv4(m).ttl; }
     static void decrement_ttl(rte_mbuf* m) noexcept { ipv4(m).decrement_ttl(); }
-    // RFC 791: cut unless the sender forbids it.
-    static bool may_cut(rte_mbuf* m, const Metadata&) noexcept { return !ipv4(m).dont_fragment(); }
+    // RFC 791: cut unless the sender forbids it. Of a tunnel's outer packet that's us: its DF is for the routers on the
+    // way. That the tunnel's MTU lags behind its path for a moment costs nobody a packet.
+    static bool may_cut(rte_mbuf* m, const Metadata& meta) noexcept
+    {
+        return !ipv4(m).dont_fragment() || meta.has(Flag::Encrypted);
+    }
+    static std::uint16_t largest(const fib::Nexthop& n) noexcept { return n.mtu; }
     static IpAddress destination(rte_mbuf* m) noexcept { return Ipv4Address{ipv4(m).destination}; }
     using Key = std::uint32_t;
     static Key key(rte_mbuf* m) noexcept { return ipv4(m).destination; }
@@ -33,6 +38,12 @@ struct Ip6 {
     static void decrement_ttl(rte_mbuf* m) noexcept { --ipv6(m).hop_limit; }
     // RFC 8200 5: only the sender cuts, and of a tunnel's outer packet that's us.
     static bool may_cut(rte_mbuf*, const Metadata& meta) noexcept { return meta.has(Flag::Encrypted); }
+    // RFC 2473 7.1: packets of IPv6's minimum size go through any tunnel. The outer packet is cut, if need be.
+    static std::uint16_t largest(const fib::Nexthop& n) noexcept
+    {
+        const bool link = n.kind == NexthopKind::Adjacency || n.kind == NexthopKind::Glean;
+        return link || n.mtu == 0 ? n.mtu : std::max(n.mtu, static_cast<std::uint16_t>(wire::kIpv6MinimumMtu));
+    }
     static IpAddress destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
     using Key = Ipv6Address;
     static Key key(rte_mbuf* m) noexcept { return ipv6(m).destination; }
@@ -72,6 +83,22 @@ void hold_for_neighbor(Context& ctx, rte_mbuf* m, Stage lookup_again, const IpAd
     if (held.taken) ctx.counters.verdict(Verdict::HoldNeighbor);
 }
 
+// A VTI's packets are sealed as they are.
+Verdict into_tunnel(Context& ctx, Metadata& meta, Stage& next) noexcept
+{
+    const auto* tunnel = ctx.tables.tunnel(meta.path->interface);
+    if (tunnel == nullptr) return Verdict::DropInterfaceDown;
+    if (tunnel->is_gre()) {
+        next = Stage::EncapGre;
+        return Verdict::Forward;
+    }
+    if (tunnel->loops) return Verdict::DropTunnelLoop;
+    if (tunnel->protection == kNoProtection) return Verdict::DropEspNoSa;
+    meta.protection = tunnel->protection;
+    next = Stage::EncapEsp;
+    return Verdict::Forward;
+}
+
 template <class Ip>
 void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCache& outputs,
                  Stage lookup_again) noexcept
@@ -83,26 +110,35 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
         if (meta.has(Flag::LinkScope)) return meta.end(Verdict::DropLinkLocal);
         if (Ip::ttl(m) <= 1) return meta.answer(Verdict::AnswerTimeExceeded, Verdict::DropTtlExpired);
     }
-    const bool cut = n.mtu != 0 && meta.length > n.mtu;
+    const auto largest = Ip::largest(n);
+    const bool cut = largest != 0 && meta.length > largest;
     if (cut && !Ip::may_cut(m, meta)) {
-        if (meta.has(Flag::Encrypted)) return meta.end(Verdict::DropTooBig);
-        meta.mtu = n.mtu;
+        meta.mtu = largest;
         return meta.answer(Verdict::AnswerTooBig, Verdict::DropTooBig);
     }
 
     auto next = Stage::Rewrite;
     switch (n.kind) {
         [[likely]] case NexthopKind::Adjacency:
+            if (meta.has(Flag::Protected)) [[unlikely]]
+                return meta.end(Verdict::DropProtectedClear);
             if (!n.resolved) return hold_for_neighbor(ctx, m, lookup_again, n.gateway);
             break;
-        case NexthopKind::Glean: return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
+        case NexthopKind::Glean:
+            if (meta.has(Flag::Protected)) return meta.end(Verdict::DropProtectedClear);
+            return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
         case NexthopKind::WireguardPeer:
             meta.peer = n.peer;
-            next = Stage::Encap;
+            next = Stage::EncapWireguard;
             break;
+        case NexthopKind::Tunnel: {
+            const auto verdict = into_tunnel(ctx, meta, next);
+            if (verdict != Verdict::Forward) return meta.end(verdict);
+            break;
+        }
         default:  // WireguardLookup; lookup sends no other kind here
             if (meta.peer == kNoPeer) return meta.end(Verdict::DropWireguardNoPeer);
-            next = Stage::Encap;
+            next = Stage::EncapWireguard;
             break;
     }
 
@@ -117,7 +153,7 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
         adjust_mss<Ip>(m, mss);
     meta.stage = next;
     if (cut) [[unlikely]] {
-        meta.mtu = n.mtu;
+        meta.mtu = largest;
         meta.after = next;
         meta.stage = Stage::Fragment;
     }

@@ -16,6 +16,19 @@ namespace {
 
 constexpr std::size_t kUnit = 8;  // what offsets count in
 
+// Not an extension header, in front of which a fragment header may have to stand.
+bool is_payload(std::uint8_t protocol) noexcept
+{
+    switch (wire::Protocol{protocol}) {
+        case wire::Protocol::Udp:
+        case wire::Protocol::Tcp:
+        case wire::Protocol::Icmpv6:
+        case wire::Protocol::Gre:
+        case wire::Protocol::Esp: return true;
+        default: return false;
+    }
+}
+
 // A fresh packet with the metadata of `from` and room for `octets`.
 rte_mbuf* piece_of(rte_mbuf* from, std::size_t octets) noexcept
 {
@@ -119,10 +132,7 @@ Fragments fragment_ipv6(rte_mbuf* packet, std::uint16_t mtu, std::uint32_t id) n
     constexpr std::size_t header = sizeof(Ipv6Header), both = header + sizeof(wire::Ipv6FragmentHeader);
     const std::size_t payload = ipv6(packet).payload_length;
     const auto protocol = ipv6(packet).next_header;
-    const bool plain = protocol == static_cast<std::uint8_t>(wire::Protocol::Udp) ||
-                       protocol == static_cast<std::uint8_t>(wire::Protocol::Tcp) ||
-                       protocol == static_cast<std::uint8_t>(wire::Protocol::Icmpv6);
-    if (mtu < both + kUnit || !plain) {
+    if (mtu < both + kUnit || !is_payload(protocol)) {
         out.verdict = api::Verdict::DropTooBig;
         return out;
     }

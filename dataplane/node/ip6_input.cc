@@ -1,3 +1,4 @@
+#include "dataplane/api/link_scope.h"
 #include "dataplane/node/neighbor_discovery.h"
 #include "dataplane/node/stages.h"
 
@@ -27,6 +28,10 @@ Verdict check_addresses(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
         return punt_neighbor_discovery(ctx, m);
     if (ip.destination.is_multicast()) return Verdict::DropMulticast;
     if (ip.source.is_link_local() || ip.destination.is_link_local()) meta.set(Flag::LinkScope);
+    // RFC 4007 6: it means what it means on the link that it came by. The host's came with its link's VRF.
+    if (ip.destination.is_link_local() && meta.input != kNoInterface &&
+        ctx.tables.vrf(api::link_vrf(meta.input)) != nullptr)
+        meta.vrf = api::link_vrf(meta.input);
     return Verdict::Forward;
 }
 

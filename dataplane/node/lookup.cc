@@ -19,6 +19,7 @@ struct Ip4 {
     static constexpr std::uint8_t kRejectCode = 1;   // host unreachable
     static auto& header(rte_mbuf* m) noexcept { return ipv4(m); }
     static Key destination(rte_mbuf* m) noexcept { return ipv4(m).destination; }
+    static const HashMask& mask(const Context& ctx) noexcept { return ctx.hash4; }
     static const fib::Lpm4& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm4; }
 };
 
@@ -29,6 +30,7 @@ struct Ip6 {
     static constexpr std::uint8_t kRejectCode = 0;
     static auto& header(rte_mbuf* m) noexcept { return ipv6(m); }
     static const Key& destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
+    static const HashMask& mask(const Context& ctx) noexcept { return ctx.hash6; }
     static const fib::Lpm6& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm6; }
 };
 
@@ -47,11 +49,14 @@ void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
     }
     meta.path = path.nexthop;
+    if (leaf.protected_only()) [[unlikely]]
+        meta.set(Flag::Protected);
     switch (path.nexthop->kind) {
         [[likely]] case NexthopKind::Adjacency:
         case NexthopKind::Glean:
         case NexthopKind::WireguardPeer:
         case NexthopKind::WireguardLookup:
+        case NexthopKind::Tunnel:
             if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
             meta.stage = Ip::kForward;
             return;
@@ -81,7 +86,8 @@ void lookup(Context& ctx, Burst& burst) noexcept
         auto& meta = burst.meta(i);
         destinations[i] = Ip::destination(burst[i]);
         one_vrf &= meta.vrf == vrf_id;
-        if (meta.flow_hash == 0) meta.flow_hash = flow_hash(Ip::header(burst[i]), meta.length, ctx.hash_seed);
+        if (meta.flow_hash == 0)
+            meta.flow_hash = flow_hash(Ip::header(burst[i]), meta.length, ctx.hash_seed, Ip::mask(ctx));
     }
 
     if (one_vrf) [[likely]] {

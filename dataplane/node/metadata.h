@@ -23,17 +23,22 @@ enum class Stage : std::uint8_t {
     Ip6Input,
     Lookup4,  // destination -> group -> `path`
     Lookup6,
-    Local,     // for this box
-    Bfd,       // for the engine of the worker that owns the session
-    Decap,     // WireGuard data for us
+    Local,           // for this box
+    Bfd,             // for the engine of the worker that owns the session
+    Reassemble,      // a fragment that may be tunnel input
+    DecapWireguard,  // data for us
+    DecapEsp,
+    DecapGre,
     Forward4,  // TTL, MTU, MSS, then what kind of next hop it is
     Forward6,
-    Answer,    // becomes an ICMP error
-    Fragment,  // is cut to the MTU of `path`, then goes on to `after`
-    Encap,     // sealed for `peer`
-    Rewrite,   // link-layer header of `path`
-    Transmit,  // a whole frame for `port`
-    End,       // has its final verdict
+    Answer,          // becomes an ICMP error
+    Fragment,        // is cut to the MTU of `path`, then goes on to `after`
+    EncapGre,        // into the GRE of `output`
+    EncapWireguard,  // sealed for `peer`
+    EncapEsp,        // sealed for `protection`
+    Rewrite,         // link-layer header of `path`
+    Transmit,        // a whole frame for `port`
+    End,             // has its final verdict
 };
 inline constexpr std::size_t kStageCount = static_cast<std::size_t>(Stage::End) + 1;
 
@@ -45,6 +50,7 @@ enum class Flag : std::uint8_t {
     Encrypted = 16,    // the outer packet of a tunnel; `output` is still the tunnel while it is looked up
     NeedsSource = 32,  // its source is the address of the interface it leaves by
     LinkScope = 64,    // has a link-local address: not forwarded
+    Protected = 128,   // must not leave before it is encrypted, in whatever tunnel it is by then
 };
 
 // What culvert knows of a packet, in the mbuf's private area. Nothing else travels with a packet, not through the
@@ -72,7 +78,9 @@ struct Metadata {
     std::uint8_t link_header;         // octets in front of the data that are still the frame's own
     std::uint8_t hops;                // between workers
     api::TimestampSource stamped_by;  // what received_at is of
-    std::uint8_t reserved[9];
+    std::uint8_t reserved[5];
+    // EncapEsp: whose SA seals it. After DecapEsp: which one it came by, until it enters by a tunnel.
+    ProtectionId protection;
 
     bool has(Flag f) const noexcept { return (flags & static_cast<std::uint8_t>(f)) != 0; }
     void set(Flag f) noexcept { flags |= static_cast<std::uint8_t>(f); }

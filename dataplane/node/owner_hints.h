@@ -8,8 +8,8 @@
 
 namespace culvert::node {
 
-// Which worker most likely has the WireGuard session of a receiver index. A hint only: two indices may share a place,
-// and the packet then goes round the workers. Any worker writes and reads.
+// Which worker most likely has the WireGuard session of a receiver index, or the SA of an SPI. A hint only: two indices
+// may share a place, and the packet then goes round the workers. Any worker writes and reads.
 class OwnerHints {
 public:
     OwnerHints() : places_(std::make_unique<std::atomic<std::uint8_t>[]>(kPlaces)) {}

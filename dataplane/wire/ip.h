@@ -18,6 +18,7 @@ enum class Protocol : std::uint8_t {
     Ipv6 = 41,
     Routing = 43,
     Fragment = 44,
+    Gre = 47,
     Esp = 50,
     Ah = 51,
     Icmpv6 = 58,

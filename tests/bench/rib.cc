@@ -122,6 +122,7 @@ struct Router {
         c.asn = kUs;
         c.router_id = {0x0a000001};
         c.ebgp_requires_policy = false;
+        c.backup_paths = true;  // as in culvertd
         return c;
     }
 

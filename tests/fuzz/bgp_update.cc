@@ -82,6 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     n.external = data[0] & 2;
     n.ipv4_unicast = data[0] & 4;
     n.ipv6_unicast = data[0] & 8;
+    n.extended_next_hop = n.ipv4_unicast && (data[0] & 32) != 0;
     n.local_as = Asn{65001};
     n.remote_as = n.external ? Asn{65002} : Asn{65001};
     const DecodeOptions options{(data[0] & 16) != 0};

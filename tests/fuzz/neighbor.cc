@@ -22,6 +22,7 @@ Engine make()
     link.mac = kOurs;
     link.up = true;
     link.addresses = {*InterfaceAddress::parse("10.0.0.1/24"), *InterfaceAddress::parse("2001:db8::1/64")};
+    link.advertise_router = true;
     engine.set_link(link, TimePoint{1h});
     engine.on_miss(kPort, *IpAddress::parse("10.0.0.2"), TimePoint{1h});
     engine.set_in_use(kPort, *IpAddress::parse("2001:db8::2"), true, TimePoint{1h});

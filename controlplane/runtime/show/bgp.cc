@@ -120,9 +120,10 @@ json::array nexthops_json(const rib::PathView& path, bool whole_path)
         return o;
     };
     json::array out;
-    out.push_back(one(path.attributes.next_hop, "global", true));
-    if (path.attributes.link_local_next_hop)
-        out.push_back(one(*path.attributes.link_local_next_hop, "link-local", false));
+    const auto& first = path.attributes.next_hop;
+    out.push_back(one(first, first.is_link_local() ? "link-local" : "global", true));
+    const auto& second = path.attributes.link_local_next_hop;
+    if (second && !(first == *second)) out.push_back(one(*second, "link-local", false));
     return out;
 }
 
@@ -190,6 +191,7 @@ json::object path_json(BgpInstance& instance, const rib::PrefixView& prefix, con
         o["peer"] = {{"peerId", peer->address().to_string()},
                      {"routerId", up ? up->peer.router_id.to_string() : "0.0.0.0"},
                      {"type", peer->external() ? "external" : "internal"}};
+        if (peer->config().unnumbered()) o["peer"].as_object()["interface"] = peer->config().interface;
     } else {
         o["peer"] = {{"peerId", "0.0.0.0"}, {"routerId", instance.router_id().to_string()}};
     }
@@ -334,7 +336,7 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
             json::object peers;
             std::string rows;
             std::size_t failed = 0, shown = 0, total = 0;
-            for (const auto& [address, n] : instance->neighbors()) {
+            for (const auto& [name, n] : instance->neighbors()) {
                 if (!n->family_active(family)) continue;
                 ++total;
                 const bool up = n->session().state() == bgp::State::Established;
@@ -353,7 +355,9 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                          {"peerUptimeMsec", since == kNever ? 0 : milliseconds(at - since) / 1000 * 1000},
                          {"lastResetDueTo", bgp::to_string(stats.last_reset)},
                          {"lastResetCode", static_cast<int>(stats.last_reset)},
-                         {"idType", address.is_v4() ? "ipv4" : "ipv6"}};
+                         {"idType", name.unnumbered()      ? "interface"
+                                    : name.address.is_v4() ? "ipv4"
+                                                           : "ipv6"}};
                 } else {
                     const auto& established = n->session().established();
                     if (established && !established->peer.capabilities.hostname.empty())
@@ -376,9 +380,9 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                     o["connectionsEstablished"] = stats.connections_established;
                     o["connectionsDropped"] = stats.connections_dropped;
                     if (!n->config().description.empty()) o["desc"] = n->config().description;
-                    o["idType"] = address.is_v4() ? "ipv4" : "ipv6";
+                    o["idType"] = name.unnumbered() ? "interface" : name.address.is_v4() ? "ipv4" : "ipv6";
                 }
-                peers[address.to_string()] = std::move(o);
+                peers[name.to_string()] = std::move(o);
                 const auto received = !up ? state_text(*n)
                                       : std::string_view{peer_state(*instance, *n)} == "Policy"
                                           ? std::string{"(Policy)"}
@@ -386,8 +390,8 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                 const auto sent = std::string_view{peer_state(*instance, *n)} == "Policy" ? std::string{"(Policy)"}
                                                                                           : std::to_string(counts.sent);
                 rows += fmt::format("{:<15} {:>1} {:>10} {:>9} {:>9} {:>8} {:>4} {:>4} {:>8} {:>12} {:>8} {}\n",
-                                    address.to_string(), 4, remote_as(*n), stats.received.total(), stats.sent.total(),
-                                    0, 0, n->transport().queued(), time, received, sent,
+                                    name.to_string(), 4, remote_as(*n), stats.received.total(), stats.sent.total(), 0,
+                                    0, n->transport().queued(), time, received, sent,
                                     n->config().description.empty() ? "N/A" : n->config().description);
             }
             if (total == 0) continue;
@@ -448,6 +452,11 @@ json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
         if (a || r) o[name] = both(a, r);
     };
     flag("4byteAs", mine.four_octet_as.has_value(), theirs.four_octet_as.has_value());
+    if (mine.extended_next_hop || theirs.extended_next_hop) {
+        o["extendedNexthop"] = both(mine.extended_next_hop, theirs.extended_next_hop);
+        if (up.negotiated.extended_next_hop)
+            o["extendedNexthopFamililesByPeer"] = {{af_key(Family::Ipv4), "recieved"}};  // spelled as FRR does
+    }
     flag("extendedMessage", mine.extended_message, theirs.extended_message);
     if (mine.route_refresh || theirs.route_refresh || theirs.route_refresh_old) {
         std::string value = both(mine.route_refresh, theirs.route_refresh || theirs.route_refresh_old);
@@ -475,7 +484,27 @@ json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
     return o;
 }
 
-json::object neighbor_json(Router& router, BgpInstance& instance, const BgpNeighbor& n)
+std::string_view bfd_status(const BfdSessions::View* bfd)
+{
+    if (!bfd || !bfd->running) return "Unknown";
+    switch (bfd->last.state) {
+        case api::BfdState::AdminDown: return "Admin Down";
+        case api::BfdState::Up: return "Up";
+        case api::BfdState::Init:
+        case api::BfdState::Down: break;
+    }
+    return "Down";
+}
+
+// "0:00:00:20": days, hours, minutes, seconds.
+std::string bfd_last_update(const BfdSessions::View* bfd)
+{
+    if (!bfd || bfd->changed_at == TimePoint{}) return "never";
+    const auto s = std::chrono::duration_cast<std::chrono::seconds>(now() - bfd->changed_at).count();
+    return fmt::format("{}:{:02}:{:02}:{:02}", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
 {
     const auto at = now();
     const auto& session = n.session();
@@ -570,8 +599,19 @@ json::object neighbor_json(Router& router, BgpInstance& instance, const BgpNeigh
     o["portForeign"] = up ? static_cast<int>(up->remote.port) : -1;
     if (up) {
         o["nexthop"] = up->local.address.is_v4() ? up->local.address.to_string() : instance.router_id().to_string();
-        o["bgpConnection"] =
-            router.core().tables.resolve(instance.vrf(), n.address()).direct ? "sharedNetwork" : "nonSharedNetwork";
+        o["bgpConnection"] = n.way().direct ? "sharedNetwork" : "nonSharedNetwork";
+    }
+    if (n.config().bfd) {
+        const auto* bfd = n.bfd_session();
+        json::object b{{"type", bfd && bfd->word.multihop ? "multi hop" : "single hop"},
+                       {"detectMultiplier", bfd ? bfd->word.multiplier : 3},
+                       {"rxMinInterval", bfd ? bfd->word.required_min_rx / 1000 : 300},
+                       {"txMinInterval", bfd ? bfd->word.desired_min_tx / 1000 : 300},
+                       {"status", bfd_status(bfd)},
+                       {"lastUpdate", bfd_last_update(bfd)}};
+        if (n.config().bfd->strict) b["strict"] = true;
+        if (n.waits_for_bfd()) b["waiting"] = "BGP waits for BFD to be up (strict mode)";
+        o["peerBfdInfo"] = std::move(b);
     }
     o["connectRetryTimer"] = std::chrono::duration_cast<std::chrono::seconds>(config.connect_retry).count();
     if (session.connect_retry_at() != kNever)
@@ -581,14 +621,35 @@ json::object neighbor_json(Router& router, BgpInstance& instance, const BgpNeigh
     return o;
 }
 
+std::string bfd_text(const BgpNeighbor& n)
+{
+    if (!n.config().bfd) return {};
+    const auto* bfd = n.bfd_session();
+    auto t = fmt::format(
+        "\n  BFD: Type: {}\n  Detect Multiplier: {}, Min Rx interval: {}, Min Tx interval: {}\n"
+        "  Status: {}, Last update: {}\n",
+        bfd && bfd->word.multihop ? "multi hop" : "single hop", bfd ? bfd->word.multiplier : 3,
+        bfd ? bfd->word.required_min_rx / 1000 : 300, bfd ? bfd->word.desired_min_tx / 1000 : 300, bfd_status(bfd),
+        bfd_last_update(bfd));
+    if (n.waits_for_bfd()) t += "  BGP waits for BFD to be up (strict mode)\n";
+    return t;
+}
+
+// "is 10.0.0.2"; of an unnumbered one "on eth0: fe80::2", as FRR.
+std::string heading(const BgpNeighbor& n)
+{
+    if (!n.config().unnumbered()) return "is " + n.name().to_string();
+    return "on " + n.name().to_string() + ": " + (n.address().is_unspecified() ? "None" : n.address().to_string());
+}
+
 std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
 {
     const auto at = now();
     const auto& session = n.session();
     const auto& stats = session.stats();
     const auto& up = session.established();
-    std::string t = fmt::format("BGP neighbor is {}, remote AS {}, local AS {}, {} link\n", n.address().to_string(),
-                                remote_as(n), index(session.config().local_as), n.external() ? "external" : "internal");
+    std::string t = fmt::format("BGP neighbor {}, remote AS {}, local AS {}, {} link\n", heading(n), remote_as(n),
+                                index(session.config().local_as), n.external() ? "external" : "internal");
     if (!n.config().description.empty()) t += fmt::format(" Description: {}\n", n.config().description);
     if (up && !up->peer.capabilities.hostname.empty())
         t += fmt::format("Hostname: {}\n", up->peer.capabilities.hostname);
@@ -621,6 +682,7 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
     }
     t += fmt::format("\n  Connections established {}; dropped {}\n", stats.connections_established,
                      stats.connections_dropped);
+    t += bfd_text(n);
     if (stats.last_reset_at == kNever) {
         t += "  Last reset never\n";
     } else {
@@ -649,10 +711,10 @@ Shown bgp_neighbors(Router& router, const config::Exec& exec)
     json::object out;
     std::string text;
     for (auto* instance : list) {
-        for (const auto& [address, n] : instance->neighbors()) {
-            if (exec.neighbor && *exec.neighbor != address) continue;
+        for (const auto& [name, n] : instance->neighbors()) {
+            if (exec.neighbor && *exec.neighbor != name) continue;
             if (exec.json)
-                out[address.to_string()] = neighbor_json(router, *instance, *n);
+                out[name.to_string()] = neighbor_json(*instance, *n);
             else
                 text += neighbor_text(*instance, *n);
         }
@@ -730,7 +792,7 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
                 json::object who;
                 const auto& up = n->session().established();
                 if (up && !up->peer.capabilities.hostname.empty()) who["hostname"] = up->peer.capabilities.hostname;
-                to[n->address().to_string()] = std::move(who);
+                to[n->name().to_string()] = std::move(who);
             }
             o["advertisedTo"] = std::move(to);
         }
@@ -747,7 +809,7 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
     } else {
         t += "  Advertised to non peer-group peers:\n ";
         for (const auto handle : view->advertised_to) {
-            if (const auto* n = instance->find(handle)) t += " " + n->address().to_string();
+            if (const auto* n = instance->find(handle)) t += " " + n->name().to_string();
         }
         t += "\n";
     }

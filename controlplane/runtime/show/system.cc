@@ -26,6 +26,7 @@ const char* type_of(const InterfaceTable::Entry& e)
     switch (e.kind()) {
         case api::InterfaceKind::Loopback: return "loopback";
         case api::InterfaceKind::Wireguard: return "wireguard";
+        case api::InterfaceKind::Tunnel: return "tunnel";
         case api::InterfaceKind::Port: return "ethernet";
     }
     return "ethernet";
@@ -108,6 +109,7 @@ Shown interface(Router& router, const config::Exec& exec)
             if (!e.mac.is_zero()) o["hardwareAddress"] = hardware(e);
             o["ipAddresses"] = std::move(addresses);
             o["interfaceType"] = type_of(e);
+            if (auto tunnel = tunnel_json(router, e)) o["tunnel"] = std::move(*tunnel);
             o["rxPackets"] = counters.rx_packets;
             o["rxBytes"] = counters.rx_octets;
             o["rxDrops"] = counters.rx_drops;
@@ -127,6 +129,7 @@ Shown interface(Router& router, const config::Exec& exec)
         if (!e.mac.is_zero()) text += fmt::format("  HWaddr: {}\n", hardware(e));
         for (const auto& a : e.addresses())
             text += fmt::format("  {} {}\n", a.address.is_v4() ? "inet" : "inet6", a.to_string());
+        text += tunnel_text(router, e);
         text += fmt::format("    input packets {}, bytes {}, dropped {}\n", counters.rx_packets, counters.rx_octets,
                             counters.rx_drops);
         text += fmt::format("    output packets {}, bytes {}, dropped {}\n", counters.tx_packets, counters.tx_octets,

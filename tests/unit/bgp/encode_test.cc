@@ -170,9 +170,12 @@ TEST(UpdateBuilder, WritesAsTheRfcDrawsIt)
     builder.withdraw(Family::Ipv6);
     builder.add(*IpPrefix::parse("2001:db8:2::/48"));
     builder.flush();
+    ASSERT_TRUE(builder.announce(Family::Ipv4, v6));  // RFC 8950 3
+    builder.add(*IpPrefix::parse("10.3.0.0/16"));
+    builder.flush();
     encode_end_of_rib(Family::Ipv4, out);
     encode_end_of_rib(Family::Ipv6, out);
-    EXPECT_EQ(builder.messages(), 4U);
+    EXPECT_EQ(builder.messages(), 5U);
 
     const auto path = hex("40 01 01 00 40 02 06 02 01 0000fde9");
     EXPECT_EQ(out,
@@ -184,6 +187,11 @@ TEST(UpdateBuilder, WritesAsTheRfcDrawsIt)
                                                                path,
                                                            {})) +
                   message(MessageType::Update, update_body({}, hex("90 0f 000a 0002 01 30 20010db80002"), {})) +
+                  message(MessageType::Update, update_body({},
+                                                           hex("90 0e 0028 0001 01 20 20010db8000000000000000000000001"
+                                                               "fe800000000000000000000000000001 00 10 0a03") +
+                                                               path,
+                                                           {})) +
                   message(MessageType::Update, update_body({}, {}, {})) +
                   message(MessageType::Update, update_body({}, hex("80 0f 03 0002 01"), {})));
 }

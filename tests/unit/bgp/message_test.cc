@@ -94,6 +94,7 @@ Open full_open()
     c.multiprotocol = {{Afi::Ipv4, Safi::Unicast}, {Afi::Ipv6, Safi::Unicast}};
     c.four_octet_as = open.asn;
     c.route_refresh = c.route_refresh_old = c.enhanced_route_refresh = c.extended_message = true;
+    c.extended_next_hop = true;
     c.hostname = "hq";
     c.domain = "example.net";
     c.graceful_restart = GracefulRestart{true, false, 120, {{{Afi::Ipv4, Safi::Unicast}, true}}};

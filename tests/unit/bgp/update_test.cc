@@ -109,6 +109,26 @@ TEST(DecodeUpdate, GivesIpv6RoutesWithOneOrTwoNextHops)  // RFC 2545 3
     EXPECT_EQ(d.view.action, Action::None);
 }
 
+TEST(DecodeUpdate, TakesIpv6NextHopsOfIpv4PrefixesWhereThatWasAgreed)  // RFC 8950 3
+{
+    const auto reach =
+        hex("80 0e 29 0001 01 20 20010db8000000000000000000000001 fe800000000000000000000000000002 00 18 c00002");
+    auto agreed = external();
+    agreed.extended_next_hop = true;
+    auto d = decode(update_body({}, reach + kOrigin + kAsPath, {}), agreed);
+    ASSERT_FALSE(d.reset);
+    EXPECT_EQ(d.view.action, Action::None);
+    EXPECT_EQ(prefixes(d.view.reach[0].nlri), Prefixes{"192.0.2.0/24"});
+    EXPECT_EQ(d.view.reach[0].next_hop.to_string(), "2001:db8::1");
+    ASSERT_TRUE(d.view.reach[0].link_local_next_hop);
+    EXPECT_EQ(d.view.reach[0].link_local_next_hop->to_string(), "fe80::2");
+
+    EXPECT_TRUE(decode(update_body({}, reach + kOrigin + kAsPath, {}), external()).reset) << "it was not";
+    const auto classic = hex("80 0e 0d 0001 01 04 c0000201 00 18 c00002");
+    d = decode(update_body({}, classic + kOrigin + kAsPath, {}), agreed);
+    EXPECT_EQ(d.view.reach[0].next_hop.to_string(), "192.0.2.1") << "the other form still works";
+}
+
 TEST(DecodeUpdate, KnowsEndOfRib)  // RFC 4724 2
 {
     EXPECT_EQ(decode(update_body({}, {}, {}), external()).view.end_of_rib, Family::Ipv4);

@@ -58,7 +58,7 @@ TEST(Editor, AnErrorChangesNothing)
     Editor editor;
     ASSERT_TRUE(editor.apply("router bgp 1"));
     const auto before = editor.model();
-    for (const auto* bad : {"neighbor 10.0.0.1 timers 1 2", "router bgp 2", "frobnicate", "neighbor 10.0.0.1 bfd",
+    for (const auto* bad : {"neighbor 10.0.0.1 timers 1 2", "router bgp 2", "frobnicate", "neighbor 10.0.0.1 bfds",
                             "no neighbor 10.0.0.9", "no", "mtu"}) {
         EXPECT_FALSE(editor.apply(bad)) << bad;
         EXPECT_TRUE(editor.model() == before) << bad;

@@ -52,7 +52,14 @@ INSTANTIATE_TEST_SUITE_P(
         Spelling{"show ip bgp 10.0.0.0/8 json", C::ShowBgpPrefix},
         Spelling{"show bgp ipv4 10.0.0.1 bestpath json", C::ShowBgpPrefix},
         Spelling{"show bgp ipv6 2001:db8::/32 json", C::ShowBgpPrefix}, Spelling{"show bgp nexthop", C::ShowBgpNexthop},
-        Spelling{"show ip route json", C::ShowRoute}, Spelling{"show ip route bgp json", C::ShowRoute},
+        Spelling{"show bfd peers json", C::ShowBfdPeers}, Spelling{"show bfd peers", C::ShowBfdPeers},
+        Spelling{"show bfd vrf RED peers brief json", C::ShowBfdPeers},
+        Spelling{"show bfd peers counters json", C::ShowBfdPeers},
+        Spelling{"show bfd peer 10.0.0.1 json", C::ShowBfdPeer},
+        Spelling{"show bfd peer 10.0.0.1 multihop local-address 10.0.0.2 counters json", C::ShowBfdPeer},
+        Spelling{"show bfd vrf default peer 2001:db8::1 interface wan0", C::ShowBfdPeer},
+        Spelling{"clear bfd peer 10.0.0.1 counters", C::ClearBfdCounters}, Spelling{"show ip route json", C::ShowRoute},
+        Spelling{"show ip route bgp json", C::ShowRoute},
         Spelling{"show ip route vrf RED 10.0.0.0/8 json", C::ShowRoute},
         Spelling{"show ipv6 route 2001:db8::1", C::ShowRoute},
         Spelling{"show ip route summary json", C::ShowRouteSummary},
@@ -97,7 +104,7 @@ TEST(Exec, CarriesWhatWasTyped)
     EXPECT_EQ(of("show bgp vrf default summary").vrf, "");
 
     const auto clear = of("clear ip bgp 10.0.0.1 soft in");
-    EXPECT_EQ(clear.neighbor, IpAddress::parse("10.0.0.1"));
+    EXPECT_EQ(clear.neighbor, PeerName{*IpAddress::parse("10.0.0.1")});
     EXPECT_TRUE(clear.soft);
     EXPECT_EQ(clear.direction, Direction::In);
     EXPECT_FALSE(of("clear bgp *").soft);

@@ -59,8 +59,10 @@ TEST(Complete, GivesKeywords)
 
 TEST(Mode, NamesAreTakenBack)
 {
-    for (const auto node : {Node::Top, Node::Dataplane, Node::Interface, Node::WireguardPeer, Node::Vrf,
-                            Node::RouterBgp, Node::BgpFamily, Node::LineVty})
+    for (const auto node :
+         {Node::Top, Node::Dataplane, Node::Interface, Node::WireguardPeer, Node::Vrf, Node::RouterBgp, Node::BgpFamily,
+          Node::Failover, Node::KeyChain, Node::KeyChainKey, Node::ManualSa, Node::IpsecProfile, Node::Bfd,
+          Node::BfdProfile, Node::BfdPeer, Node::LineVty})
         EXPECT_EQ(node_of_mode(info(node).mode), node);
 }
 

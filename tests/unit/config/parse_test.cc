@@ -119,7 +119,7 @@ TEST(Parse, ReportsEveryBadLineWithItsPlaceAndCure)
         " prt kernel wan0\n"
         "router bgp 70000000000\n"
         "router bgp 1\n"
-        " neighbor 10.0.0.1 bfd\n"
+        " neighbor 10.0.0.1 bfs\n"
         " neighbor 10.0.0.1 timers 3\n"
         "frobnicate\n",
         "r1.conf");
@@ -138,10 +138,10 @@ TEST(Parse, ReportsEveryBadLineWithItsPlaceAndCure)
 
 TEST(Parse, NeverSkipsWhatCulvertHasNot)
 {
-    for (const auto* line : {"route-map A permit 10", "ip prefix-list A seq 5 permit any", "bfd", "router ospf",
+    for (const auto* line : {"route-map A permit 10", "ip prefix-list A seq 5 permit any", "bfd echo", "router ospf",
                              "neighbor 10.0.0.1 remote-as 1", "log syslog informational", "ip nhrp redirect"})
         EXPECT_EQ(parse(line, "f").diagnostics.size(), 1U) << line;
-    for (const auto* line : {"neighbor 10.0.0.1 bfd", "neighbor 10.0.0.1 peer-group A",
+    for (const auto* line : {"neighbor 10.0.0.1 bfd echo", "neighbor 10.0.0.1 peer-group A",
                              "neighbor 10.0.0.1 route-map A in", "bgp graceful-restart"})
         EXPECT_EQ(parse("router bgp 1\n " + std::string{line}, "f").diagnostics.size(), 1U) << line;
 }
@@ -243,7 +243,7 @@ INSTANTIATE_TEST_SUITE_P(
     Wrong, Validate,
     testing::Values(
         Wrong{"KindOfInterface", "interface x\n ip address 10.0.0.1/24\n",
-              "f:1: interface x does not say what it is; add `port kernel NETDEV`, `tunnel mode wireguard`, or "
+              "f:1: interface x does not say what it is; add `port kernel NETDEV`, a `tunnel mode`, or "
               "`encapsulation dot1q VLAN`"},
         Wrong{"UnknownVrf", "interface lo\n vrf RED\n", "f:2: there is no vrf RED; add `vrf RED` at the top level"},
         Wrong{"RouteToUnknownVrf", "ip route 10.0.0.0/8 192.0.2.1 vrf RED\n",
@@ -290,6 +290,21 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"RemoteAs", "router bgp 1\n neighbor 10.0.0.1 passive\n",
               "f:2: neighbor 10.0.0.1 has no remote-as; add `neighbor 10.0.0.1 remote-as "
               "<(1-4294967295)|internal|external>`"},
+        Wrong{"LinkLocalWithoutInterface", "router bgp 1\n neighbor fe80::2 remote-as 2\n",
+              "f:2: neighbor fe80::2 is link-local, and nothing says on which interface; add `neighbor fe80::2 "
+              "interface IFNAME`"},
+        Wrong{"NoSuchInterface", "router bgp 1\n neighbor eth9 interface remote-as external\n",
+              "f:2: eth9 is neither an address nor an interface; add `interface eth9`"},
+        Wrong{"UnnumberedTunnel",
+              "interface wg0\n tunnel mode wireguard\n wireguard private-key-file k\nrouter bgp 1\n"
+              " neighbor wg0 interface remote-as external\n",
+              "f:5: interface wg0 is a WireGuard tunnel: no router advertisements come there; `neighbor fe80::X "
+              "remote-as ...` and `neighbor fe80::X interface wg0`"},
+        Wrong{"TunnelWithoutLinkLocal",
+              "interface wg0\n tunnel mode wireguard\n wireguard private-key-file k\nrouter bgp 1\n"
+              " neighbor fe80::2 remote-as 2\n neighbor fe80::2 interface wg0\n",
+              "f:6: interface wg0 is a WireGuard tunnel: it has no link-local address of its own accord; `ipv6 address "
+              "fe80::1/64` on wg0"},
         Wrong{"OwnAddress", "interface lo\n ip address 10.0.0.1/32\nrouter bgp 1\n neighbor 10.0.0.1 remote-as 2\n",
               "f:4: neighbor 10.0.0.1 is this router's own address, on lo; name the neighbor's address"},
         Wrong{"UpdateSource", "router bgp 1\n neighbor 10.0.0.1 remote-as 2\n neighbor 10.0.0.1 update-source lo\n",
@@ -326,6 +341,27 @@ TEST(Validate, LooksAtTheMachinesCpus)
     EXPECT_EQ(validate(model, {.cpus = {0, 1, 2}}).size(), 0U);
     EXPECT_EQ(validate(model, {.cpus = {0, 1}}).front().message, "`poll busy` leaves no CPU to the control plane");
     EXPECT_EQ(validate(model, {.cpus = {0, 2}}).front().message, "there is no CPU 1 for workers");
+}
+
+TEST(Parse, NeighborsBehindAnInterface)
+{
+    const auto parsed = parse(
+        "interface eth0\n port kernel eth0\nrouter bgp 1\n neighbor eth0 interface v6only remote-as external\n"
+        " neighbor eth0 timers 1 3\n neighbor fe80::2 remote-as 2\n neighbor fe80::2 interface eth0\n"
+        " neighbor fe80::2 activate\n",
+        "f");
+    for (const auto& d : parsed.diagnostics) ADD_FAILURE() << d.to_string();
+    for (const auto& d : validate(parsed.model)) ADD_FAILURE() << d.to_string();
+    const auto& neighbors = parsed.model.bgp.at("").neighbors;
+    const auto& unnumbered = neighbors.at(PeerName::of_interface("eth0"));
+    EXPECT_TRUE(unnumbered.unnumbered() && unnumbered.v6only);
+    EXPECT_EQ(unnumbered.remote_as.kind, RemoteAs::Kind::External);
+    EXPECT_EQ(unnumbered.hold, Seconds{3});
+    EXPECT_EQ(neighbors.at(*IpAddress::parse("fe80::2")).interface, "eth0");
+    const auto text = render(parsed.model);
+    EXPECT_NE(text.find(" neighbor eth0 interface v6only remote-as external\n"), text.npos) << text;
+    EXPECT_NE(text.find(" neighbor fe80::2 interface eth0\n"), text.npos) << text;
+    EXPECT_EQ(parse(text, "g").model, parsed.model);
 }
 
 TEST(Validate, AsksForTheFilesOfSecrets)

@@ -17,6 +17,26 @@ public:
         if (coin()) m.log.file = "/var/log/" + word();
         m.log.level = static_cast<LogLevel>(below(4));
         m.dataplane = dataplane();
+        m.load_sharing4 = load_sharing(false);
+        m.load_sharing6 = load_sharing(true);
+        if (coin()) m.failover.hold_up = Milliseconds{below(3600000)};
+        if (coin()) m.failover.buckets_a_second = below(100000);
+        for (unsigned i = below(3); i > 0; --i) {
+            const auto name = word();
+            m.key_chains[name] = key_chain(name);
+        }
+        for (unsigned i = below(3); i > 0; --i) {
+            const auto name = word();
+            m.manual_sas[name] = manual_sa(name);
+        }
+        for (unsigned i = below(3); i > 0; --i) {
+            const auto name = word();
+            m.ipsec_profiles[name] = {.name = name, .manual_sa = coin() ? word() : ""};
+        }
+        for (unsigned i = below(3); i > 0; --i) {
+            const auto name = word();
+            m.bfd_profiles[name] = {.name = name, .settings = bfd_settings()};
+        }
         m.vrfs[""];
         for (unsigned i = below(4); i > 0; --i) {
             const auto name = word();
@@ -25,7 +45,12 @@ public:
         }
         for (auto& [name, vrf] : m.vrfs) {
             if (coin()) vrf.netns = word();
+            vrf.protected_only = coin();
             vrf.routes = routes();
+        }
+        for (unsigned i = below(4); i > 0; --i) {
+            const auto peer = bfd_peer();
+            m.bfd_peers[peer.key] = peer;
         }
         for (unsigned i = below(8); i > 0; --i) {
             auto interface = this->interface();
@@ -77,6 +102,93 @@ private:
         return IpPrefix::make(address(f), static_cast<int>(between(8, f == Family::Ipv4 ? 32 : 128)));
     }
 
+    LoadSharing load_sharing(bool is_v6)
+    {
+        LoadSharing s;
+        if (coin()) return s;
+        for (const auto field : {&LoadSharing::source, &LoadSharing::destination, &LoadSharing::protocol})
+            s.*field = coin();
+        s.ports = true;  // none at all can't be said
+        s.flow_label = is_v6 && coin();
+        return s;
+    }
+
+    KeyChain key_chain(const std::string& name)
+    {
+        KeyChain chain{.name = name, .keys = {}};
+        for (unsigned i = below(4); i > 0; --i) {
+            KeyChainKey key;
+            if (coin()) key.secret = secret(false);
+            key.accept_only = coin();
+            chain.keys[static_cast<std::uint8_t>(below(256))] = key;
+        }
+        return chain;
+    }
+
+    ManualSa manual_sa(const std::string& name)
+    {
+        ManualSa sa;
+        sa.name = name;
+        sa.cipher = static_cast<EspCipher>(below(5));
+        sa.integrity = static_cast<EspIntegrity>(below(4));
+        sa.mode = static_cast<EspMode>(below(2));
+        for (auto* direction : {&sa.inbound, &sa.outbound})
+            if (coin())
+                *direction = {.spi = between(256, 4000000000U),
+                              .key = coin() ? Secret{.file = "/k/" + word(), .value = {}}
+                                            : Secret{.file = {}, .value = "00112233445566"}};
+        if (coin()) sa.local_address = address(family());
+        if (coin()) sa.remote_address = address(family());
+        sa.esn = coin();
+        if (coin()) sa.replay_window = coin() ? 0 : between(64, 65536);
+        if (coin())
+            sa.udp = ManualSa::Udp{static_cast<std::uint16_t>(between(1, 65535)), 4500, Seconds{between(0, 3600)}};
+        if (coin()) sa.lifetime = Seconds{between(1, 4000000000U)};
+        sa.lifetime_kilobytes = maybe<std::uint64_t>(1, 4000000000U);
+        sa.lifetime_packets = maybe<std::uint64_t>(1, 4000000000U);
+        sa.df_bit = static_cast<ManualSa::DfBit>(below(3));
+        sa.dscp = maybe<std::uint8_t>(0, 63);
+        sa.ecn = coin();
+        sa.fragment_after_encryption = coin();
+        return sa;
+    }
+
+    Microseconds interval()
+    {
+        if (coin()) return Milliseconds{between(10, 60000)};
+        return Microseconds{between(3300, 60000000)};
+    }
+
+    BfdSettings bfd_settings()
+    {
+        BfdSettings b;
+        b.multiplier = maybe<std::uint8_t>(1, 255);
+        if (coin()) b.receive_interval = interval();
+        if (coin()) b.transmit_interval = interval();
+        if (coin()) b.echo_receive_interval = coin() ? interval() : Microseconds{0};
+        if (coin()) b.echo_transmit_interval = interval();
+        b.minimum_ttl = maybe<std::uint8_t>(1, 254);
+        for (const auto flag :
+             {&BfdSettings::echo_mode, &BfdSettings::passive, &BfdSettings::shutdown, &BfdSettings::demand})
+            b.*flag = coin();
+        if (coin()) b.authentication = BfdAuthentication{static_cast<BfdAuthenticationType>(between(1, 5)), word()};
+        return b;
+    }
+
+    BfdPeer bfd_peer()
+    {
+        BfdPeer p;
+        const auto f = family();
+        p.key.vrf = vrf();
+        p.key.peer = address(f);
+        p.key.multihop = coin();
+        if (p.key.multihop || coin()) p.key.local = address(f);
+        if (coin()) p.key.interface = word();
+        if (coin()) p.profile = word();
+        p.settings = bfd_settings();
+        return p;
+    }
+
     Dataplane dataplane()
     {
         Dataplane d;
@@ -104,6 +216,14 @@ private:
             r.distance = static_cast<std::uint8_t>(coin() ? 1 : between(1, 255));
             r.tag = coin() ? 0 : between(1, 1000);
             if (coin()) r.nexthop_vrf = coin() ? "default" : word();
+            r.protected_only = coin();
+            if (r.gateway && coin()) {
+                StaticRouteBfd bfd;
+                bfd.multihop = coin();
+                if (bfd.multihop || coin()) bfd.source = address(f);
+                if (coin()) bfd.profile = word();
+                r.bfd = bfd;
+            }
             out.push_back(r);
         }
         std::ranges::sort(out);
@@ -114,8 +234,9 @@ private:
     {
         Interface i;
         i.name = word();
-        switch (below(5)) {
+        switch (below(6)) {
             case 0: break;
+            case 4: i.kind = tunnel(); break;
             case 1: {
                 const auto kind = static_cast<Port::Kind>(below(3));
                 i.kind =
@@ -145,7 +266,34 @@ private:
         i.mtu = maybe<std::uint16_t>(68, 65535);
         i.ip_mtu = maybe<std::uint16_t>(68, 65535);
         if (coin()) i.adjust_mss = AdjustMss{maybe<std::uint16_t>(500, 65495)};
+        if (coin()) i.bfd = InterfaceBfd{interval(), interval(), static_cast<std::uint8_t>(between(1, 255))};
+        i.bfd_echo = coin();
         return i;
+    }
+
+    Tunnel tunnel()
+    {
+        Tunnel t;
+        t.mode = static_cast<Tunnel::Mode>(below(5));
+        if (coin())
+            t.source_interface = word();
+        else if (coin())
+            t.source_address = address(family());
+        if (coin()) t.destination = address(family());
+        t.outer_vrf = vrf();
+        t.key = maybe<std::uint32_t>(0, 4000000000U);
+        t.checksum = coin();
+        t.sequence = coin();
+        if (coin()) t.ttl = static_cast<std::uint8_t>(below(256));
+        t.tos = maybe<std::uint8_t>(0, 255);
+        t.path_mtu_discovery = coin();
+        if (t.path_mtu_discovery && coin())
+            t.path_mtu_age = coin() ? std::optional<Seconds>{} : Seconds{60 * between(10, 30)};
+        if (coin())
+            t.keepalive = TunnelKeepalive{Seconds{between(1, 32767)}, static_cast<std::uint8_t>(between(1, 255))};
+        if (coin()) t.ipsec_profile = word();
+        for (unsigned n = below(3); n > 0; --n) t.nhrp_map[address(family())] = address(family());
+        return t;
     }
 
     Wireguard wireguard()
@@ -237,6 +385,17 @@ private:
         if (coin()) n.advertisement_interval = Seconds{between(0, 600)};
         if (coin()) n.port = static_cast<std::uint16_t>(between(1, 65535));
         n.dont_capability_negotiate = coin();
+        if (coin()) {
+            BgpBfd bfd;
+            if (coin())
+                bfd.timers = BgpBfd::Timers{static_cast<std::uint8_t>(between(1, 255)),
+                                            Milliseconds{between(10, 60000)}, Milliseconds{between(10, 60000)}};
+            if (coin()) bfd.profile = word();
+            bfd.check_control_plane_failure = coin();
+            bfd.strict = coin();
+            if (bfd.strict && coin()) bfd.strict_hold = Seconds{between(1, 4000000000U)};
+            n.bfd = bfd;
+        }
         for (const auto f : {Family::Ipv4, Family::Ipv6}) {
             BgpNeighborFamily family;
             if (coin()) family.activate = coin();

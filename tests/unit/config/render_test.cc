@@ -41,9 +41,14 @@ TEST(Render, EveryLineIsTakenBackByItsNo)
             const auto begin = line.find_first_not_of(' ');
             const auto bare = line.substr(begin);
             const bool layout = bare == "!" || bare == "end" || bare.starts_with("exit");
-            const bool header = begin == 0 && (bare.starts_with("interface") || bare.starts_with("vrf ") ||
-                                               bare.starts_with("router bgp") || bare == "dataplane");
-            if (layout || header || bare.starts_with("address-family") || bare.starts_with("wireguard peer")) {
+            const bool header =
+                begin == 0 && (bare.starts_with("interface") || bare.starts_with("vrf ") ||
+                               bare.starts_with("router bgp") || bare == "dataplane" || bare == "failover" ||
+                               bare == "bfd" || bare.starts_with("key chain ") || bare.starts_with("crypto "));
+            const bool inner = bare.starts_with("address-family") || bare.starts_with("wireguard peer") ||
+                               bare.starts_with("peer ") || (begin == 1 && bare.starts_with("profile ")) ||
+                               (begin == 1 && bare.starts_with("key "));
+            if (layout || header || inner) {
                 ASSERT_TRUE(editor.apply(line)) << line;
                 continue;
             }
@@ -52,7 +57,7 @@ TEST(Render, EveryLineIsTakenBackByItsNo)
             // A neighbor's later lines are gone with its remote-as.
             if (!taken && bare.starts_with("neighbor")) continue;
             ASSERT_TRUE(taken) << "no " << bare << ": " << taken.error().to_string();
-            if (bare == "tunnel mode wireguard") editor.undo();  // or nothing is left of what follows
+            if (bare.starts_with("tunnel mode ")) editor.undo();  // or nothing is left of what follows
             ASSERT_TRUE(taken->changed) << "no " << bare;
         }
     }

@@ -161,6 +161,92 @@ TEST(DownWord, WithoutGraceTheCheckerFindsTheRace)
     EXPECT_GT(wrong, 0u);
 }
 
+// Between the end of one thing and the beginning of the next with its id there is nothing to set, whoever asks.
+TEST(DownWord, NothingIsSetWhereNothingExists)
+{
+    DownWord word{};
+    EXPECT_FALSE(word.set(word.generation(), cause::kLink));
+    const auto first = word.begin();
+    word.end();
+    EXPECT_FALSE(DownWord::exists(word.generation()));
+    EXPECT_FALSE(word.set(word.generation(), cause::kLink));
+    EXPECT_NE(word.begin(), first);
+    EXPECT_TRUE(word.up());
+}
+
+// A worker that reads the generation between two lives of an id and sets by it must not hit the second one.
+TEST(DownWord, AGenerationReadBetweenTwoLivesFitsNeither)
+{
+    if (kTsan) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
+    struct World {
+        Word word;
+        bool asked = false;
+        std::uint32_t generation = 0;
+    };
+    std::size_t set = 0, refused = 0;
+    const auto orders = Interleavings::run_all([&] {
+        auto w = std::make_shared<World>();
+        w->word.begin();
+        w->word.end();
+        Interleavings::Scenario s;
+        s.threads.push_back([w] { w->generation = w->word.begin(); });
+        s.threads.push_back([w, &set, &refused] {
+            const auto generation = w->word.generation();
+            (w->word.set(generation, cause::kLink) ? set : refused)++;
+            w->asked = DownWord::exists(generation);
+        });
+        s.check = [w] { EXPECT_EQ(w->word.up(), !w->asked); };
+        return s;
+    });
+    EXPECT_GT(orders, 4u);
+    EXPECT_GT(set, 0u);
+    EXPECT_GT(refused, 0u);
+}
+
+// A next hop obeys three words: its own, its port's and its session's. Three workers, one failure each; control clears
+// them one after the other; a reader looks at all three, as NexthopTable::live does.
+TEST(DownWord, ANextHopIsTakenOnlyWhileAllThreeWordsAreClear)
+{
+    if (kTsan) GTEST_SKIP() << "fibers: one thread, nothing for TSan to see";
+    struct World {
+        Word own, port, session;
+        std::optional<std::uint32_t> port_epoch, session_epoch;
+        bool cleared_port = false;
+        bool wrongly_taken = false, taken = false, refused = false;
+    };
+    std::size_t taken = 0, refused = 0;
+    const auto orders = Interleavings::run_all([&] {
+        auto w = std::make_shared<World>();
+        const auto port = w->port.begin(), session = w->session.begin();
+        w->own.begin();
+        Interleavings::Scenario s;
+        s.threads.push_back([w, port] { w->port_epoch = w->port.set(port, cause::kLink); });
+        s.threads.push_back([w, session] { w->session_epoch = w->session.set(session, cause::kBfd); });
+        s.threads.push_back([w] {  // control, for the port alone
+            Interleavings::wait_until([w] { return w->port_epoch.has_value(); });
+            w->cleared_port = w->port.clear(*w->port_epoch);
+        });
+        s.threads.push_back([w] {
+            const bool session_reported = w->session_epoch.has_value();
+            const bool live = w->own.up() && w->port.up() && w->session.up();
+            if (session_reported && live) w->wrongly_taken = true;
+            (live ? w->taken : w->refused) = true;
+        });
+        s.check = [w, &taken, &refused] {
+            EXPECT_FALSE(w->wrongly_taken);
+            EXPECT_TRUE(w->cleared_port);
+            EXPECT_TRUE(w->port.up());
+            EXPECT_EQ(w->session.load().causes, cause::kBfd);
+            taken += w->taken;
+            refused += w->refused;
+        };
+        return s;
+    });
+    EXPECT_GT(orders, 500u);
+    EXPECT_GT(taken, 0u);
+    EXPECT_GT(refused, 0u);
+}
+
 // Real threads: two workers fail next hops at random, the writer clears by the epochs that it is told and deletes and
 // reuses ids after grace. In the end every failure that was reported is there or was cleared by its own epoch.
 TEST(DownWord, ThreadsAgreeInTheEnd)

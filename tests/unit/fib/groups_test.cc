@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
@@ -227,6 +228,126 @@ TEST_F(GroupTest, GroupsWithinGroupsAllDownCostALimitedWalk)
     groups.set(GroupId{22}, outer, kNoGroup);
     for (std::uint32_t i = 1; i <= 30; ++i) fail(i);
     for (std::uint32_t h = 0; h < 1000; ++h) EXPECT_FALSE(groups.pick(GroupId{22}, h));
+}
+
+TEST_F(GroupTest, ABackupIsFoundBehindManyDeadGroups)
+{
+    std::vector<GroupMember> inner, outer;
+    for (std::uint32_t i = 1; i <= 40; ++i) inner.push_back({NexthopId{i}, 1});
+    groups.set(GroupId{20}, inner, kNoGroup);
+    for (std::uint32_t i = 41; i <= 98; ++i) via(i, GroupId{20}), outer.push_back({NexthopId{i}, 1});
+    groups.set(kBackup, members({99}), kNoGroup);
+    groups.set(kGroup, outer, kBackup);
+    for (std::uint32_t i = 1; i <= 40; ++i) fail(i);
+    for (const auto f : flows()) ASSERT_EQ(f, 99u);
+}
+
+TEST_F(GroupTest, ANewGroupKeepsTheFlowsOfTheOneItIsLike)
+{
+    groups.set(kGroup, members({1, 2, 3}), kNoGroup);
+    const auto before = flows();
+    ASSERT_TRUE(groups.set(kBackup, members({1, 3}), {.like = kGroup}));
+    for (std::uint32_t i = 0; i < before.size(); ++i) {
+        const auto now = picked(static_cast<std::uint32_t>(mix(i)), kBackup);
+        ASSERT_NE(now, 2u);
+        ASSERT_TRUE(before[i] == 2 || now == before[i]);
+    }
+    // And back: who was not displaced stays.
+    groups.erase(kGroup);
+    ASSERT_TRUE(groups.set(kGroup, members({1, 2, 3}), {.like = kBackup}));
+    for (std::uint32_t i = 0; i < before.size(); ++i) {
+        const auto h = static_cast<std::uint32_t>(mix(i));
+        ASSERT_TRUE(picked(h) == 2 || picked(h) == picked(h, kBackup));
+    }
+    const auto fair = static_cast<double>(groups.buckets(kGroup).size()) / 3;
+    for (const auto& [id, count] : bucket_counts()) EXPECT_NEAR(static_cast<double>(count), fair, 1.5) << id;
+}
+
+TEST_F(GroupTest, AMemberThatReturnsGetsItsBucketsAtAPace)
+{
+    const auto t0 = TimePoint{1h};
+    groups.set_pace(100);
+    groups.set(kGroup, members({1, 2, 3, 4}), kNoGroup);
+    groups.set(kGroup, members({1, 2, 3}), kNoGroup);
+    groups.set(kGroup, members({1, 2, 3, 4}), {.gradual = true});
+    EXPECT_FALSE(bucket_counts().contains(4));
+    EXPECT_EQ(groups.moving(), 1u);
+    auto next = groups.move_buckets(t0);
+    EXPECT_EQ(next, t0 + 10ms);
+    auto last = flows();
+    for (auto now = next; next != kNever; now = next) {
+        next = groups.move_buckets(now);
+        const auto fresh = flows();
+        std::size_t moved = 0;
+        for (std::size_t i = 0; i < fresh.size(); ++i) {
+            if (fresh[i] == last[i]) continue;
+            ASSERT_EQ(fresh[i], 4u);
+            ++moved;
+        }
+        EXPECT_LE(moved, fresh.size() / 256 * 2);  // one bucket of 256
+        last = fresh;
+        EXPECT_TRUE(next != kNever || now - t0 == 640ms) << (now - t0) / 1ms;
+    }
+    EXPECT_EQ(bucket_counts(), (std::map<std::uint32_t, std::size_t>{{1, 64}, {2, 64}, {3, 64}, {4, 64}}));
+    EXPECT_EQ(groups.moving(), 0u);
+
+    // A member that goes meanwhile waits for nobody: its buckets move now.
+    groups.set(kGroup, members({1, 2, 3}), kNoGroup);
+    groups.set(kGroup, members({1, 2, 3, 4}), {.gradual = true});
+    groups.move_buckets(t0);
+    groups.move_buckets(t0 + 100ms);
+    groups.set(kGroup, members({2, 3, 4}), {.gradual = true});
+    EXPECT_FALSE(bucket_counts().contains(1));
+    while (groups.move_buckets(t0 + 1h) != kNever) {}
+    const auto fair = static_cast<double>(groups.buckets(kGroup).size()) / 3;
+    for (const auto& [id, count] : bucket_counts()) EXPECT_NEAR(static_cast<double>(count), fair, 1.5) << id;
+    groups.erase(kGroup);
+    EXPECT_EQ(groups.move_buckets(t0 + 2h), kNever);
+}
+
+TEST_F(GroupTest, APacketThatMeetsADownNextHopIsCountedOnce)
+{
+    groups.set(kGroup, members({1, 2, 3, 4}), kNoGroup);
+    const auto before = flows();
+    fail(1);
+    const auto met = nexthops.met(NexthopId{1});
+    EXPECT_EQ(met, 0u);
+    flows();
+    EXPECT_EQ(nexthops.met(NexthopId{1}), static_cast<std::uint32_t>(std::count(before.begin(), before.end(), 1u)));
+    // Two down: each packet is counted at its own one.
+    fail(2);
+    flows();
+    EXPECT_EQ(nexthops.met(NexthopId{2}), static_cast<std::uint32_t>(std::count(before.begin(), before.end(), 2u)));
+}
+
+TEST_F(GroupTest, ALostNextHopIsTheLastResort)
+{
+    api::SetInterface interface {
+        InterfaceId{3}, kDefaultVrf, api::InterfaceKind::Port, true, PortId { 1 }
+    };
+    const auto adjacency = [&](std::uint32_t id, bool lost) {
+        api::SetNexthop n{NexthopId{id}, NexthopKind::Adjacency};
+        n.interface = interface.id;
+        n.lost = lost;
+        nexthops.set(n, &interface);
+    };
+    adjacency(1, true);
+    adjacency(2, false);
+    groups.set(kBackup, members({3}), kNoGroup);
+    groups.set(kGroup, members({1, 2}), kBackup);
+    for (const auto f : flows()) ASSERT_EQ(f, 2u);
+    fail(2);
+    for (const auto f : flows()) ASSERT_EQ(f, 3u);
+    fail(3);
+    for (const auto f : flows()) ASSERT_EQ(f, 1u);
+    interface.up = false;
+    nexthops.refresh(interface.id, &interface);
+    EXPECT_EQ(groups.pick(kGroup, 1).miss, Path::Miss::Down);
+    interface.up = true;
+    nexthops.refresh(interface.id, &interface);
+    EXPECT_EQ(picked(1), 1u);
+    adjacency(1, false);
+    EXPECT_TRUE(nexthops.live(NexthopId{1}));
 }
 
 TEST_F(GroupTest, MembersThatAreGoneCountAsDown)

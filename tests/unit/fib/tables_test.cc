@@ -311,6 +311,115 @@ TEST_F(TablesTest, AGenerationIsAckedWhenEveryWorkerPassed)
     EXPECT_EQ(channel.acked(), generation + 1);
 }
 
+TEST_F(TablesTest, ANexthopObeysItsPortsItsTunnelsAndItsSessionsWord)
+{
+    using api::DownKind;
+    writer.apply(ethernet(kEth));
+    wireguard(kWg, 51820);
+    const BfdSessionId session{7};
+    writer.apply(api::SetDownWord{session});
+    adjacency(kNear);
+    api::SetNexthop far{kFar, NexthopKind::WireguardPeer};
+    far.interface = kWg;
+    far.peer = kAlice;
+    far.session = session;
+    writer.apply(far);
+    const auto fail = [&](DownKind kind, std::uint32_t id) {
+        const auto epoch = tables.set_down(kind, id, tables.generation(kind, id), cause::kLink);
+        EXPECT_TRUE(epoch) << static_cast<int>(kind);
+        return epoch.value_or(0);
+    };
+    const auto live = [&](NexthopId id) { return tables.nexthops().live(id) != nullptr; };
+
+    const auto port = fail(DownKind::Port, index(kPort));
+    EXPECT_FALSE(live(kNear));
+    EXPECT_TRUE(live(kFar));
+    EXPECT_EQ(tables.nexthops().causes(kNear), cause::kLink);
+    EXPECT_TRUE(tables.down(DownKind::Nexthop, index(kNear)).up());
+    const auto tunnel = fail(DownKind::Interface, index(kWg));
+    const auto bfd = fail(DownKind::Session, index(session));
+    EXPECT_FALSE(live(kFar));
+    writer.apply(api::ClearDown{DownKind::Interface, index(kWg), tunnel});
+    EXPECT_FALSE(live(kFar));
+    writer.apply(api::ClearDown{DownKind::Session, index(session), bfd - 1});
+    EXPECT_EQ(writer.refused(Refusal::StaleClear), 1u);
+    EXPECT_FALSE(live(kFar));
+    writer.apply(api::ClearDown{DownKind::Session, index(session), bfd});
+    EXPECT_TRUE(live(kFar));
+    writer.apply(api::ClearDown{DownKind::Port, index(kPort), port});
+    EXPECT_TRUE(live(kNear));
+    EXPECT_EQ(writer.refused(), 0u);
+
+    // A next hop that no session watches any more.
+    fail(DownKind::Session, index(session));
+    EXPECT_FALSE(live(kFar));
+    far.session = kNoBfdSession;
+    writer.apply(far);
+    EXPECT_TRUE(live(kFar));
+    writer.apply(api::DeleteDownWord{session});
+    EXPECT_FALSE(tables.set_down(DownKind::Session, index(session), 1, cause::kBfd));
+    writer.apply(api::DeleteDownWord{session});
+    writer.apply(api::ClearDown{DownKind::Session, index(session), 1});
+    EXPECT_EQ(writer.refused(Refusal::UnknownWord), 2u);
+    // The id is used again: a new word, which is clear.
+    writer.apply(api::SetDownWord{session});
+    EXPECT_TRUE(tables.down(DownKind::Session, index(session)).up());
+    writer.apply(api::SetDownWord{BfdSessionId{1 << 20}});
+    writer.apply(api::SetDownWord{kNoBfdSession});
+    EXPECT_EQ(writer.refused(Refusal::IdOutOfRange), 2u);
+}
+
+TEST_F(TablesTest, APortsWordLivesAsLongAsAnInterfaceIsOnIt)
+{
+    using api::DownKind;
+    const auto generation = [&] { return tables.generation(DownKind::Port, index(kPort)); };
+    EXPECT_FALSE(tables.set_down(DownKind::Port, index(kPort), generation(), cause::kLink));
+    writer.apply(ethernet(kEth));
+    const auto first = generation();
+    writer.apply(ethernet(kVlan, 100));
+    writer.apply(api::DeleteInterface{kEth});
+    EXPECT_EQ(generation(), first);
+    EXPECT_TRUE(tables.set_down(DownKind::Port, index(kPort), first, cause::kLink));
+    // To another port and back.
+    auto moved = ethernet(kVlan, 100);
+    moved.port = PortId{1};
+    writer.apply(moved);
+    EXPECT_FALSE(tables.set_down(DownKind::Port, index(kPort), generation(), cause::kLink));
+    EXPECT_TRUE(tables.set_down(DownKind::Port, 1, tables.generation(DownKind::Port, 1), cause::kLink));
+    writer.apply(ethernet(kVlan, 100));
+    EXPECT_NE(generation(), first);
+    EXPECT_TRUE(tables.down(DownKind::Port, index(kPort)).up());
+    adjacency(kNear, kVlan);
+    EXPECT_TRUE(tables.nexthops().live(kNear));
+    EXPECT_TRUE(tables.set_down(DownKind::Port, index(kPort), generation(), cause::kLink));
+    EXPECT_FALSE(tables.nexthops().live(kNear));
+    writer.apply(moved);  // to the port that failed above, and whose word began anew
+    EXPECT_TRUE(tables.nexthops().live(kNear));
+}
+
+TEST_F(TablesTest, PacketsAreCountedAtTheWordTheyMet)
+{
+    using api::DownKind;
+    writer.apply(ethernet(kEth));
+    writer.apply(api::SetDownWord{BfdSessionId{1}});
+    api::SetNexthop n{kNear, NexthopKind::Adjacency};
+    n.interface = kEth;
+    n.session = BfdSessionId{1};
+    writer.apply(n);
+    writer.apply(api::SetNexthop{kFar, NexthopKind::Blackhole});
+    group(kBoth, {kFar});
+    group(kOnly, {kNear}, kBoth);
+    EXPECT_EQ(tables.pick(kOnly, 1).nexthop->id, kNear);
+    tables.set_down(DownKind::Session, 1, tables.generation(DownKind::Session, 1), cause::kBfd);
+    for (std::uint32_t hash = 0; hash < 5; ++hash) EXPECT_EQ(tables.pick(kOnly, hash).nexthop->id, kFar);
+    EXPECT_EQ(tables.met_down(DownKind::Session, 1), 5u);
+    EXPECT_EQ(tables.met_down(DownKind::Port, index(kPort)), 0u);
+    tables.set_down(DownKind::Port, index(kPort), tables.generation(DownKind::Port, index(kPort)), cause::kLink);
+    tables.pick(kOnly, 1);
+    EXPECT_EQ(tables.met_down(DownKind::Port, index(kPort)), 1u);
+    EXPECT_EQ(tables.met_down(DownKind::Nexthop, index(kNear)), 0u);
+}
+
 TEST_F(TablesTest, NothingIsFreedUnderAReader)
 {
     writer.apply(ethernet(kEth));

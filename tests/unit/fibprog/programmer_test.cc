@@ -64,6 +64,8 @@ public:
                 [&](const api::SetGroup& g) {
                     EXPECT_FALSE(deleted_groups_.contains(g.id)) << "reused before the ack";
                     EXPECT_GE(g.member_count, 1);
+                    EXPECT_TRUE(g.backup == kNoGroup || groups.contains(g.backup));
+                    EXPECT_TRUE(g.like == kNoGroup || groups.contains(g.like));
                     groups[g.id] = {g, {}};
                     members_due_ = g.member_count;
                 },
@@ -74,6 +76,7 @@ public:
                 },
                 [&](const api::DeleteGroup& d) {
                     EXPECT_EQ(groups.erase(d.id), 1U);
+                    for (const auto& [id, group] : groups) EXPECT_NE(group.word.backup, d.id);
                     for (const auto* world : {&routes, &acked_.routes})
                         for (const auto& [p, g] : *world) EXPECT_NE(g, d.id) << p.second.to_string();
                     for (const auto* world : {&nexthops, &acked_.nexthops})
@@ -152,6 +155,7 @@ public:
                 case api::NexthopKind::Glean: out << "glean " << index(n.interface); break;
                 case api::NexthopKind::WireguardPeer: out << "peer " << index(n.peer); break;
                 case api::NexthopKind::WireguardLookup: out << "lookup " << index(n.interface); break;
+                case api::NexthopKind::Tunnel: out << "tunnel " << index(n.interface); break;
                 case api::NexthopKind::Local: out << "local"; break;
                 case api::NexthopKind::Via: out << describe(n.via, depth + 1); break;
                 case api::NexthopKind::Blackhole: out << "blackhole"; break;
@@ -594,6 +598,191 @@ TEST_F(ProgrammerTest, NothingDanglesAndNothingLeaksUnderRandomEdits)
     EXPECT_EQ(books.groups.size(), at_rest.groups);
     EXPECT_TRUE(books.sources.empty());
     EXPECT_TRUE(books.allowed.empty());
+}
+
+// ---- failures
+
+struct FailoverTest : ProgrammerTest {
+    void SetUp() override
+    {
+        ProgrammerTest::SetUp();
+        programmer.set_neighbor(kEth0, address("10.0.0.2"), kMacA);
+        programmer.set_neighbor(kEth0, address("10.0.0.3"), kMacB);
+        programmer.set_neighbor(kEth1, address("10.1.0.2"), kMacA);
+        run();
+    }
+    void with_backup(const char* p, std::vector<const char*> gateways, const char* backup)
+    {
+        route::Route r{Source::Bgp, 20, 0, 0, {}, {}};
+        for (const char* g : gateways) r.nexthops.push_back({NexthopType::Gateway, kNoInterface, kVrf, address(g), 1});
+        r.backup.push_back({NexthopType::Gateway, kNoInterface, kVrf, address(backup), 1});
+        tables.set(kVrf, prefix(p), r);
+    }
+    const Books::GroupWord& group_of(const char* p) { return books.groups.at(books.routes.at({kVrf, prefix(p)})); }
+    static Gateway on(InterfaceId interface, const char* a) { return {kDefaultVrf, interface, address(a)}; }
+    const std::string a_ = "adj 1 10.0.0.2 " + kMacA.to_string(), b_ = "adj 1 10.0.0.3 " + kMacB.to_string(),
+                      c_ = "adj 2 10.1.0.2 " + kMacA.to_string();
+};
+
+TEST_F(FailoverTest, TheSecondBestPathIsReadyAndShared)
+{
+    for (int i = 0; i < 200; ++i)
+        with_backup(("20." + std::to_string(i) + ".0.0/16").c_str(), {"10.0.0.2"}, "10.1.0.2");
+    bgp("30.0.0.0/8", {"10.1.0.2"});
+    run();
+    EXPECT_EQ(books.where("20.7.0.1"), a_);
+    const auto& group = group_of("20.7.0.0/16");
+    EXPECT_EQ(books.describe(group.word.backup, 1), c_);
+    EXPECT_EQ(group.word.backup, books.routes.at({kVrf, prefix("30.0.0.0/8")})) << "as a route that has just that";
+    EXPECT_EQ(group.word.id, group_of("20.9.0.0/16").word.id);
+
+    // The best path's gateway fails: one group changes, whatever the number of prefixes.
+    const auto before = books.updates;
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), "it has failed");
+    EXPECT_LE(books.updates - before, 4U);
+    EXPECT_EQ(books.where("20.7.0.1"), c_) << "at once, before anything is decided anew";
+    run();
+    EXPECT_EQ(group_of("20.7.0.0/16").word.backup, kNoGroup);
+    // And the backup too: then rather what is known to be down than a reject.
+    programmer.set_gateway_down(on(kEth1, "10.1.0.2"), "it has failed");
+    EXPECT_EQ(books.where("20.7.0.1"), a_);
+    programmer.set_gateway_down(on(kEth1, "10.1.0.2"), nullptr);
+    run();
+    EXPECT_EQ(books.where("20.7.0.1"), c_);
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), nullptr);
+    run();
+    EXPECT_EQ(books.where("20.7.0.1"), a_);
+    EXPECT_EQ(books.describe(group_of("20.7.0.0/16").word.backup, 1), c_);
+    run();
+}
+
+TEST_F(FailoverTest, ABackupOfNoUseIsNone)
+{
+    with_backup("20.0.0.0/8", {"10.0.0.2"}, "10.77.0.1");
+    run();
+    EXPECT_EQ(books.where("20.0.0.1"), a_);
+    EXPECT_EQ(group_of("20.0.0.0/8").word.backup, kNoGroup);
+    fixed("10.77.0.0/16", "10.1.0.2");
+    run();
+    EXPECT_EQ(books.describe(group_of("20.0.0.0/8").word.backup, 1), c_);
+    interface(kEth0, {"10.0.0.1/24"}, false);
+    EXPECT_EQ(books.where("20.0.0.1"), c_);
+    interface(kEth1, {"10.1.0.1/24"}, false);
+    run();
+    EXPECT_EQ(books.where("20.0.0.1"), "reject");
+}
+
+TEST_F(FailoverTest, AFailedMemberReturnsAtAPace)
+{
+    bgp("20.0.0.0/8", {"10.0.0.2", "10.0.0.3", "10.1.0.2"});
+    run();
+    EXPECT_FALSE(group_of("20.0.0.0/8").word.gradual);
+    programmer.set_gateway_down(on(kEth0, "10.0.0.3"), "it has failed");
+    EXPECT_EQ(books.where("20.0.0.1"), a_ + " | " + c_);
+    EXPECT_FALSE(group_of("20.0.0.0/8").word.gradual) << "going is not for tomorrow";
+    run();
+    programmer.set_gateway_down(on(kEth0, "10.0.0.3"), nullptr);
+    run();
+    EXPECT_EQ(books.where("20.0.0.1"), a_ + " | " + b_ + " | " + c_);
+    EXPECT_TRUE(group_of("20.0.0.0/8").word.gradual);
+    // BGP takes the path away and brings it back: other groups, with the flows where they were.
+    const auto three = group_of("20.0.0.0/8").word.id;
+    programmer.set_gateway_down(on(kEth0, "10.0.0.3"), "it has failed");
+    bgp("20.0.0.0/8", {"10.0.0.2", "10.1.0.2"});
+    programmer.run();
+    EXPECT_EQ(group_of("20.0.0.0/8").word.like, three);
+    const auto two = group_of("20.0.0.0/8").word.id;
+    run();
+    programmer.set_gateway_down(on(kEth0, "10.0.0.3"), nullptr);
+    bgp("20.0.0.0/8", {"10.0.0.2", "10.0.0.3", "10.1.0.2"});
+    programmer.run();
+    EXPECT_EQ(group_of("20.0.0.0/8").word.like, two);
+    EXPECT_TRUE(group_of("20.0.0.0/8").word.gradual);
+}
+
+TEST_F(FailoverTest, ANextHopObeysTheSessionOfItsGateway)
+{
+    const BfdSessionId near{5}, far{6};
+    bgp("20.0.0.0/8", {"10.0.0.2"});
+    fixed("10.50.0.0/16", "10.1.0.2");
+    bgp("30.0.0.0/8", {"10.50.0.1"});
+    run();
+    programmer.set_down_word(near);
+    programmer.set_down_word(far);
+    programmer.set_session(on(kEth0, "10.0.0.2"), near);
+    programmer.set_session({kVrf, kNoInterface, address("10.50.0.1")}, far);
+    const auto session_of = [&](const char* p) { return books.nexthops.at(group_of(p).members.at(0).nexthop).session; };
+    EXPECT_EQ(session_of("20.0.0.0/8"), near);
+    EXPECT_EQ(session_of("30.0.0.0/8"), far);
+    EXPECT_EQ(session_of("10.50.0.0/16"), kNoBfdSession);
+    EXPECT_EQ(programmer.gateway_of(group_of("20.0.0.0/8").members.at(0).nexthop), on(kEth0, "10.0.0.2"));
+    EXPECT_EQ(programmer.nexthops_of({kVrf, kNoInterface, address("10.50.0.1")}).size(), 1U);
+    EXPECT_EQ(session_of("10.0.0.2/32"), kNoBfdSession) << "the gateway itself may be spoken to";
+    // A route that comes later obeys too.
+    bgp("40.0.0.0/8", {"10.0.0.2", "10.0.0.3"});
+    run();
+    EXPECT_EQ(session_of("40.0.0.0/8"), near);
+    programmer.delete_down_word(near);
+    programmer.delete_down_word(far);
+    EXPECT_EQ(session_of("20.0.0.0/8"), kNoBfdSession);
+    EXPECT_EQ(session_of("30.0.0.0/8"), kNoBfdSession);
+}
+
+TEST_F(FailoverTest, ALostNeighbourIsTheLastResortOfItsRoutes)
+{
+    bgp("20.0.0.0/8", {"10.0.0.2", "10.1.0.2"});
+    bgp("30.0.0.0/8", {"10.0.0.2"});
+    run();
+    programmer.lose_neighbor(kEth0, address("10.0.0.2"));
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), "the neighbour no longer answers");
+    EXPECT_EQ(books.where("20.0.0.1"), c_);
+    EXPECT_EQ(books.where("30.0.0.1"), "adj 1 10.0.0.2 ?");
+    EXPECT_TRUE(books.nexthops.at(group_of("30.0.0.0/8").members.at(0).nexthop).lost);
+    run();
+    EXPECT_EQ(books.where("10.0.0.2"), "glean 1");
+    // It answers again: packets that have no other way may go at once, the others when it is trusted.
+    programmer.set_neighbor(kEth0, address("10.0.0.2"), kMacB);
+    run();
+    EXPECT_EQ(books.where("30.0.0.1"), "adj 1 10.0.0.2 " + kMacB.to_string());
+    EXPECT_FALSE(books.nexthops.at(group_of("30.0.0.0/8").members.at(0).nexthop).lost);
+    EXPECT_EQ(books.where("20.0.0.1"), c_);
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), nullptr);
+    run();
+    EXPECT_EQ(books.where("20.0.0.1"), "adj 1 10.0.0.2 " + kMacB.to_string() + " | " + c_);
+}
+
+TEST_F(FailoverTest, NextHopTrackingHearsOfAFailureAndFloatingStaticsTakeOver)
+{
+    const auto client = tables.add_client();
+    fixed("10.50.0.0/16", "10.0.0.2");
+    tables.track(client, kVrf, address("10.50.0.1"));
+    tables.track(client, kVrf, address("10.0.0.2"));
+    statics.add({kVrf, prefix("70.0.0.0/8"), address("10.0.0.2"), kNoInterface, {}, 1});
+    statics.add({kVrf, prefix("70.0.0.0/8"), address("10.1.0.2"), kNoInterface, {}, 9});
+    statics.add({kVrf, prefix("80.0.0.0/8"), address("10.0.0.2"), kEth0, {}, 1});
+    statics.add({kVrf, prefix("80.0.0.0/8"), address("10.1.0.2"), kEth1, {}, 9});
+    run();
+    EXPECT_EQ(books.where("70.0.0.1"), a_);
+    EXPECT_EQ(books.where("80.0.0.1"), a_);
+    const auto down = [&](const char* a) { return tables.resolution(kVrf, address(a))->down; };
+    EXPECT_FALSE(down("10.50.0.1"));
+
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), "it has failed");
+    statics.on_interface(kEth0);
+    run();
+    EXPECT_TRUE(down("10.0.0.2"));
+    EXPECT_TRUE(down("10.50.0.1"));
+    EXPECT_TRUE(tables.resolution(kVrf, address("10.50.0.1"))->reachable) << "there is a way, it only failed";
+    EXPECT_EQ(books.where("70.0.0.1"), c_);
+    EXPECT_EQ(books.where("80.0.0.1"), c_);
+    EXPECT_EQ(books.where("10.50.0.1"), a_) << "it has no other";
+
+    programmer.set_gateway_down(on(kEth0, "10.0.0.2"), nullptr);
+    statics.on_interface(kEth0);
+    run();
+    EXPECT_FALSE(down("10.50.0.1"));
+    EXPECT_EQ(books.where("70.0.0.1"), a_);
+    EXPECT_EQ(books.where("80.0.0.1"), a_);
 }
 
 }  // namespace

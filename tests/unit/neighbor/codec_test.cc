@@ -100,13 +100,41 @@ INSTANTIATE_TEST_SUITE_P(All, NeighborDefect,
                          testing::Values(Defect{"ethertype", 12, 0x08, DecodeError::NotNeighbor},
                                          Defect{"version", 14, 0x40, DecodeError::NotNeighbor},
                                          Defect{"next header", 20, 6, DecodeError::NotNeighbor},
-                                         Defect{"router solicitation", 54, 133, DecodeError::NotNeighbor},
+                                         Defect{"redirect", 54, 137, DecodeError::NotNeighbor},
                                          Defect{"hop limit", 21, 64, DecodeError::BadHopLimit},
                                          Defect{"code", 55, 1, DecodeError::BadCode},
                                          Defect{"checksum", 56, 0x12, DecodeError::BadChecksum},
                                          Defect{"hardware", 15, 6, DecodeError::BadArp},
                                          Defect{"protocol", 16, 0x86, DecodeError::BadArp},
                                          Defect{"operation", 21, 3, DecodeError::BadArp}));
+
+TEST(NeighborCodec, RouterMessagesComeBack)
+{
+    const RouterAdvertisement ra{link_local(kOurs), *Ipv6Address::parse("ff02::1"), 64, 0x40, 1800, kOurs};
+    const auto bytes = encode(multicast_mac(ra.destination), kOurs, ra);
+    const auto decoded = decode(bytes);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(std::get<RouterAdvertisement>(decoded->body), ra);
+
+    const RouterSolicitation rs{kTarget, *Ipv6Address::parse("ff02::2"), kOurs};
+    EXPECT_EQ(std::get<RouterSolicitation>(decode(encode(kTheirs, kOurs, rs))->body), rs);
+}
+
+// RFC 4861 6.1.1 and 6.1.2.
+TEST(NeighborCodec, RoutersSpeakFromLinkLocalAddresses)
+{
+    RouterAdvertisement ra{*Ipv6Address::parse("2001:db8::1"), *Ipv6Address::parse("ff02::1"), 64, 0, 30, kOurs};
+    EXPECT_EQ(decode(encode(kTheirs, kOurs, ra)).error(), DecodeError::BadRouter);
+    ra.source = link_local(kOurs);
+    EXPECT_TRUE(decode(encode(kTheirs, kOurs, ra)));
+    auto bytes = encode(kTheirs, kOurs, ra);
+    bytes[21] = 254;
+    EXPECT_EQ(decode(bytes).error(), DecodeError::BadHopLimit);
+    RouterSolicitation rs{{}, *Ipv6Address::parse("ff02::2"), kOurs};
+    EXPECT_EQ(decode(encode(kTheirs, kOurs, rs)).error(), DecodeError::BadRouter) << "from nowhere, with an address";
+    rs.link.reset();
+    EXPECT_TRUE(decode(encode(kTheirs, kOurs, rs)));
+}
 
 TEST(NeighborCodec, AddressesMustNotContradictEachOther)
 {

@@ -212,7 +212,8 @@ TEST_F(EngineTest, AnEntryInUseIsAskedAgainBeforeItIsForgotten)
 
     for (const auto t : {91s, 92s, 93s}) EXPECT_TRUE(engine.on_time(kT0 + t).events.empty());
     out = engine.on_time(kT0 + 94s);
-    EXPECT_EQ(out.events.at(0).change, Change::Expired);
+    EXPECT_EQ(out.events.at(0).change, Change::Lost) << "a next hop uses it";
+    EXPECT_EQ(out.events.at(0).since, kT0 + 46s) << "when it last answered";
     ASSERT_EQ(out.frames.size(), 1U) << "asked for by broadcast at once";
     EXPECT_EQ(message(out.frames[0]).to, kBroadcastMac);
     // It stays away, and is asked for again and again.
@@ -326,6 +327,112 @@ TEST_F(EngineTest, ClearForgetsWhatWasLearned)
     request(kPeer4, kA, "10.0.0.1", kT0);
     EXPECT_EQ(engine.clear(kEth0, Family::Ipv4, kT0).events.at(0).change, Change::Expired);
     EXPECT_EQ(known(), 0U);
+}
+
+struct UnnumberedTest : EngineTest {
+    const Ipv6Address kTheirs = *Ipv6Address::parse("fe80::a");
+
+    static Link unnumbered()
+    {
+        Link l = link();
+        l.addresses = {{link_local(kOurs), 64}};
+        l.advertise_router = true;
+        return l;
+    }
+    Output hear(const Ipv6Address& from, const MacAddress& mac, std::uint16_t lifetime, TimePoint now)
+    {
+        const RouterAdvertisement ra{from, *Ipv6Address::parse("ff02::1"), 64, 0, lifetime, mac};
+        return engine.on_frame(kEth0, encode(multicast_mac(ra.destination), mac, ra), now);
+    }
+    static std::vector<RouterAdvertisement> advertised(const Output& out)
+    {
+        std::vector<RouterAdvertisement> all;
+        for (const auto& f : out.frames) {
+            const auto m = message(f);
+            if (const auto* ra = std::get_if<RouterAdvertisement>(&m.body)) all.push_back(*ra);
+        }
+        return all;
+    }
+};
+
+TEST_F(UnnumberedTest, AdvertisesItselfThreeTimesQuicklyThenEveryTenSeconds)
+{
+    const auto first = advertised(engine.set_link(unnumbered(), kT0));
+    ASSERT_EQ(first.size(), 1U);
+    EXPECT_EQ(first[0], (RouterAdvertisement{link_local(kOurs), *Ipv6Address::parse("ff02::1"), 64, 0, 30, kOurs}));
+    std::vector<Duration> at;
+    for (auto t = 100ms; t <= 30s; t += 100ms)
+        if (!advertised(engine.on_time(kT0 + t)).empty()) at.push_back(t);
+    EXPECT_EQ(at, (std::vector<Duration>{3s, 6s, 16s, 26s}));
+}
+
+TEST_F(UnnumberedTest, SaysGoodbyeWhenTheStatementGoes)
+{
+    engine.set_link(unnumbered(), kT0);
+    Link numbered = unnumbered();
+    numbered.advertise_router = false;
+    const auto last = advertised(engine.set_link(numbered, kT0 + 1s));
+    ASSERT_EQ(last.size(), 1U);
+    EXPECT_EQ(last[0].lifetime, 0);
+    EXPECT_EQ(engine.next_deadline(), kNever);
+}
+
+TEST_F(UnnumberedTest, LearnsTheRouterAtTheFarEnd)
+{
+    engine.set_link(unnumbered(), kT0);
+    const auto out = hear(kTheirs, kA, 30, kT0 + 1s);
+    EXPECT_EQ(out.routers, std::vector{kEth0});
+    EXPECT_EQ(engine.router(kEth0), kTheirs);
+    EXPECT_EQ(engine.find(kEth0, kTheirs), kA) << "from the source link-layer address option";
+    EXPECT_TRUE(hear(kTheirs, kA, 30, kT0 + 2s).routers.empty()) << "once";
+}
+
+TEST_F(UnnumberedTest, AnotherRouterComesWhenTheFirstHasGoneSilent)
+{
+    const auto other = *Ipv6Address::parse("fe80::b");
+    engine.set_link(unnumbered(), kT0);
+    hear(kTheirs, kA, 30, kT0);
+    EXPECT_TRUE(hear(other, kB, 30, kT0 + 29s).routers.empty());
+    EXPECT_EQ(engine.router(kEth0), kTheirs);
+    EXPECT_EQ(hear(other, kB, 30, kT0 + 30s).routers, std::vector{kEth0});
+    EXPECT_EQ(engine.router(kEth0), other);
+}
+
+TEST_F(UnnumberedTest, ForgetsTheRouterWithTheLink)
+{
+    engine.set_link(unnumbered(), kT0);
+    hear(kTheirs, kA, 30, kT0);
+    Link down = unnumbered();
+    down.up = false;
+    EXPECT_EQ(engine.set_link(down, kT0 + 1s).routers, std::vector{kEth0});
+    EXPECT_EQ(engine.router(kEth0), std::nullopt);
+    EXPECT_EQ(advertised(engine.set_link(unnumbered(), kT0 + 2s)).size(), 1U);
+}
+
+TEST_F(UnnumberedTest, NumberedLinksNeitherAdvertiseNorListen)
+{
+    EXPECT_TRUE(hear(kTheirs, kA, 30, kT0).routers.empty());
+    EXPECT_EQ(engine.router(kEth0), std::nullopt);
+    EXPECT_EQ(engine.counters().not_for_us, 1U);
+}
+
+TEST_F(UnnumberedTest, AnswersASolicitationNoSoonerThanThreeSecondsAfterTheLast)
+{
+    engine.set_link(unnumbered(), kT0);
+    for (const auto t : {3s, 6s}) engine.on_time(kT0 + t);
+    const RouterSolicitation rs{kTheirs, *Ipv6Address::parse("ff02::2"), kA};
+    engine.on_frame(kEth0, encode(multicast_mac(rs.destination), kA, rs), kT0 + 7s);
+    EXPECT_EQ(engine.next_deadline(), kT0 + 9s);
+    engine.on_time(kT0 + 9s);
+    engine.on_frame(kEth0, encode(multicast_mac(rs.destination), kA, rs), kT0 + 13s);
+    EXPECT_EQ(advertised(engine.on_time(kT0 + 13s)).size(), 1U);
+}
+
+TEST_F(UnnumberedTest, BelievesNoRouterThatHasOurAddress)
+{
+    engine.set_link(unnumbered(), kT0);
+    EXPECT_TRUE(hear(link_local(kOurs), kA, 30, kT0).routers.empty());
+    EXPECT_EQ(engine.counters().duplicate, 1U);
 }
 
 }  // namespace

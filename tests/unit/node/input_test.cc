@@ -1,3 +1,4 @@
+#include "dataplane/api/link_scope.h"
 #include "tests/unit/node/node_test.h"
 
 #include <functional>
@@ -318,6 +319,36 @@ TEST_F(Input, PuntsNeighborDiscovery)
         EXPECT_EQ(p.bytes[12], 0x86);
     }
     EXPECT_EQ(r.host.size(), 0u);
+}
+
+TEST_F(Input, LinkLocalPacketsStayOnTheirLink)
+{
+    const auto link = api::link_vrf(kLanIf);
+    r.apply(api::SetVrf{link});
+    r.tables.set_host_link(link, true);
+    r.local("fe80::1", link);
+    r.route("fe80::/64", {.id = {}, .kind = api::NexthopKind::Glean, .interface = kLanIf}, link);
+
+    const auto in = packet(Udp6{.from = ip6("fe80::2"), .to = ip6("fe80::1")});
+    r.from_lan(in);
+    ASSERT_EQ(r.host.size(), 1u);
+    EXPECT_EQ(r.host[0].vrf, link) << "to the TUN of its interface";
+    EXPECT_EQ(r.host[0].packet, in);
+    r.from_wan(in);
+    EXPECT_EQ(r.host.size(), 1u) << "the same address on another link is another address";
+    r.from_lan(packet(Udp6{.from = ip6("fe80::2"), .to = ip6("fe80::3")}));
+    EXPECT_EQ(r.count(Verdict::DropLinkLocal), 1u);
+    EXPECT_TRUE(r.events_of<api::NeighborMiss>().empty());
+
+    // What the host sends by its TUN is resolved on that interface.
+    r.from_host(packet(Udp6{.from = ip6("fe80::1"), .to = ip6("fe80::2")}), link);
+    const auto misses = r.events_of<api::NeighborMiss>();
+    ASSERT_EQ(misses.size(), 1u);
+    EXPECT_EQ(misses[0].interface, kLanIf);
+    EXPECT_EQ(misses[0].address, IpAddress{ip6("fe80::2")});
+    r.from_host(packet(Udp6{.from = ip6("fe80::1"), .to = ip6("2001:db8:f::1")}), link);
+    EXPECT_TRUE(r.sent.empty()) << "nothing else is routed there";
+    r.pipeline.shut_down();  // one waits for the neighbour
 }
 
 TEST_F(Input, DeliversWhatIsForThisBox)

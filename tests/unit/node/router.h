@@ -134,8 +134,11 @@ public:
     api::FibChannel channel;
     fib::FibWriter writer{channel, tables, rcu};
     std::vector<api::PeerActivity> activity{64};
+    std::vector<api::TunnelActivity> tunnel_activity{64};
     crypto::AeadContext aead;
     wg::PeerTable peers{aead, activity};
+    std::vector<api::ProtectionActivity> protection_activity{64};
+    esp::SaTable sas{aead, protection_activity};
     node::Counters counters;
     node::HoldTable holds{512};
     node::OwnerHints hints;
@@ -143,11 +146,13 @@ public:
     node::Context context{.tables = tables,
                           .counters = counters,
                           .peers = peers,
+                          .sas = sas,
                           .holds = holds,
                           .link = *link,
                           .hints = hints,
                           .pool = pool().get(),
                           .hash_seed = 42,
+                          .tunnel_activity = tunnel_activity,
                           .now = TimePoint{1h}};
     std::vector<api::BfdActivity> bfd_activity{16};
     node::BfdSpeaker bfd{context, bfd_activity, 1};

@@ -157,6 +157,25 @@ TEST(Export, Ipv6LinkLocalOfOneLinkDoesNotReachAnother)
     EXPECT_EQ(exported(rules, {Kind::External}, a).next_hop, rules.self);
 }
 
+TEST(Export, Ipv4GoesWithIpv6NextHopsOnlyToWhoTakesThem)  // RFC 8950
+{
+    auto rules = external();
+    rules.extended_next_hop = true;
+    rules.self = {};
+    rules.self_link_local = Ipv6Address::parse("fe80::1");
+    auto out = exported(rules, {Kind::External}, learned());
+    EXPECT_EQ(out.next_hop, IpAddress{*rules.self_link_local});
+    EXPECT_EQ(out.link_local_next_hop, rules.self_link_local);
+
+    auto inside = internal();
+    inside.self = *IpAddress::parse("192.0.2.1");
+    auto a = learned();
+    a.next_hop = *IpAddress::parse("2001:db8::9");
+    EXPECT_EQ(exported(inside, {Kind::External}, a).next_hop, inside.self);
+    inside.extended_next_hop = true;
+    EXPECT_EQ(exported(inside, {Kind::External}, a).next_hop, a.next_hop);
+}
+
 TEST(Export, CommunitiesByKind)
 {
     auto rules = external();

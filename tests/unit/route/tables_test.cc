@@ -1,6 +1,7 @@
 #include "controlplane/route/tables.h"
 
 #include "controlplane/route/interfaces.h"
+#include "dataplane/api/link_scope.h"
 
 #include <gtest/gtest.h>
 
@@ -118,8 +119,13 @@ TEST_F(TablesTest, InterfacesGiveConnectedAndLocalRoutesWhileUp)
     EXPECT_EQ(best("10.0.0.0/24"), Source::Connected);
     EXPECT_EQ(best("10.0.0.1/32"), Source::Local);
     EXPECT_EQ(best("2001:db8::/64"), Source::Connected);
-    EXPECT_EQ(best("fe80::1/128"), Source::Local);
-    EXPECT_EQ(tables.find(kVrf, prefix("fe80::/64")), std::nullopt) << "each link has its own";
+    const auto link = api::link_vrf(kEth0);
+    EXPECT_EQ(tables.find(kVrf, prefix("fe80::1/128")), std::nullopt) << "each link has its own";
+    EXPECT_EQ(tables.find(kVrf, prefix("fe80::/64")), std::nullopt);
+    EXPECT_EQ(tables.find(link, prefix("fe80::1/128"))->routes[0].source, Source::Local);
+    EXPECT_EQ(tables.find(link, prefix("fe80::/64"))->routes[0].source, Source::Connected);
+    EXPECT_TRUE(tables.resolve(link, address("fe80::2")).direct);
+    EXPECT_FALSE(tables.resolve(kVrf, address("fe80::2")).reachable);
     EXPECT_TRUE(interfaces.is_own(kVrf, address("10.0.0.1")));
     up(kEth0, {"10.0.0.1/24", "2001:db8::1/64", "fe80::1/64"}, false);
     EXPECT_EQ(tables.prefixes(kVrf, Family::Ipv4), 2U) << "kept until the change was taken out";
@@ -333,6 +339,7 @@ TEST_F(TablesTest, ClearRemovesEverySourcesRoutes)
     tables.set(kVrf, prefix("20.0.0.0/8"), fixed({via("10.0.0.2")}));
     drain();
     tables.clear(kVrf);
+    tables.clear(api::link_vrf(kEth0));
     for (const Change& c : drain()) EXPECT_EQ(c.after, kNoSet);
     EXPECT_EQ(tables.prefixes(kVrf, Family::Ipv4), 0U);
     EXPECT_EQ(tables.octets(), 0U);

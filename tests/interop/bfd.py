@@ -1,0 +1,296 @@
+"""BFD with FRR's bfdd and with BIRD: up, what was negotiated, down in time after a silent cut, up again."""
+import re
+import time
+
+from lab import PATIENCE, Failure, Lab, wait_for
+
+SLACK = 60 * PATIENCE  # ms over the detection time that a look from outside may see: shells, and two busy cores
+
+
+def session(router, peer="10.1.0.2"):
+    found = [s for s in router.json("show bfd peers") if s["peer"] == peer]
+    return found[0] if found else {}
+
+
+def counters(router, peer="10.1.0.2"):
+    return [s for s in router.json("show bfd peers counters") if s["peer"] == peer][0]
+
+
+def is_up(router, peer="10.1.0.2"):
+    return session(router, peer).get("status") == "up"
+
+
+def failures(router):
+    return router.json("show failover")["records"]
+
+
+def pair(lab, config, address="10.1.0.1/24", peer_address="10.1.0.2/24"):
+    lab.bridge("hub", ("r", "r0"), ("p", "eth0"))
+    lab.address("p", "eth0", peer_address)
+    family = "ipv6" if ":" in address else "ip"
+    return lab.router("r", f"hostname r\ninterface e0\n port kernel r0\n {family} address {address}\n"
+                           f"failover\n hold-up 200\nexit\n{config}")
+
+
+def cut_and_heal(lab, r, is_peer_up, detection_ms, peer="10.1.0.2", route=None):
+    """A silent cut: we are down by our own account within the detection time, and the peer sees it too; then up again."""
+    before = len(failures(r))
+    downs = counters(r, peer)["session-down"]
+    lab.cut("hub", "r", "r0")
+    wait_for("our end to be down", lambda: not is_up(r, peer), 5, 0.01)
+    wait_for("the peer's end to be down", lambda: not is_peer_up(), 5, 0.05)
+    down = session(r, peer)
+    if down["diagnostic"] != "control detection time expired":
+        raise Failure(f"down for another reason: {down}")
+    if counters(r, peer)["session-down"] != downs + 1:
+        raise Failure(f"more than one failure: {counters(r, peer)}")
+    record = wait_for("the record", lambda: len(failures(r)) > before and failures(r)[0], 5)
+    if record["cause"] != "bfd" or peer not in record["subject"]:
+        raise Failure(f"the record is of something else: {record}")
+    # From the last packet that came to the flip, by the worker's own clock.
+    took = record["detectionMsecs"]
+    if not detection_ms * 0.99 <= took <= detection_ms + SLACK:
+        raise Failure(f"down {took} ms after the last packet; the detection time is {detection_ms} ms")
+    if route:
+        wait_for("the static route to go", lambda: r.route(route) is None, 5)
+    lab.heal("hub", "r", "r0")
+    wait_for("our end to be up again", lambda: is_up(r, peer), 15)
+    wait_for("the peer's end to be up again", is_peer_up, 15)
+    if route:
+        wait_for("the static route to return", lambda: r.route(route) is not None, 10)
+    wait_for("the path to be trusted again", lambda: failures(r)[0]["state"] == "restored", 10)
+    return took
+
+
+FRR = """bfd
+ peer 10.1.0.1 {options}
+  detect-multiplier 3
+  receive-interval {ms}
+  transmit-interval {ms}
+  {more}
+ exit
+"""
+
+
+def frr_status(frr, peer="10.1.0.1"):
+    import json
+    return next((s for s in json.loads(frr.vtysh("show bfd peers json")) if s["peer"] == peer), {})
+
+
+def negotiated(r, ms, multiplier=3, peer="10.1.0.2"):
+    s = session(r, peer)
+    got = (s["remote-transmit-interval"], s["remote-receive-interval"], s["remote-detect-multiplier"],
+           s["negotiated-transmit-interval-us"], s["negotiated-detection-time-us"])
+    if got != (ms, ms, multiplier, ms * 1000, ms * 1000 * multiplier):
+        raise Failure(f"negotiated {got}")
+
+
+def with_frr(ms):
+    with Lab("cvbfd") as lab:
+        r = pair(lab, "ip route 10.8.0.0/16 10.1.0.2 bfd profile fast\n"
+                      f"bfd\n profile fast\n  receive-interval {ms}\n  transmit-interval {ms}\n"
+                      " peer 10.1.0.2 interface e0\n  profile fast\n")
+        frr = lab.frr("p", FRR.format(options="interface eth0", ms=ms, more=""), bfd=True)
+        peer_up = lambda: frr_status(frr).get("status") == "up"
+        wait_for("both ends to be up", lambda: is_up(r) and peer_up(), 15)
+        wait_for("the slow start to be over", lambda: session(r)["remote-transmit-interval"] == ms, 10)
+        negotiated(r, ms)
+        wait_for("the static route", lambda: r.route("10.8.0.0/16"), 5)
+        took = [cut_and_heal(lab, r, peer_up, 3 * ms, route="10.8.0.0/16") for _ in range(2)]
+        s = session(r)
+        return (f"down {', '.join(f'{t:.1f}' for t in took)} ms after the last packet (limit {3 * ms}), largest gap sent "
+                f"{s['largest-transmit-gap-us'] / 1000:.1f} ms, own stalls {s['own-stalls']}, time stamps {s['timestamp-source']}")
+
+
+def test_bfd_frr_50ms():
+    return with_frr(50)
+
+
+def test_bfd_frr_20ms():
+    return with_frr(20)
+
+
+def test_bfd_frr_ipv6():
+    with Lab("cvbfd6") as lab:
+        r = pair(lab, "bfd\n peer 2001:db8:1::2\n  receive-interval 50\n  transmit-interval 50\n", "2001:db8:1::1/64",
+                 "2001:db8:1::2/64")
+        frr = lab.frr("p", "bfd\n peer 2001:db8:1::1 local-address 2001:db8:1::2 interface eth0\n  receive-interval 50\n"
+                           "  transmit-interval 50\n", bfd=True)
+        peer_up = lambda: frr_status(frr, "2001:db8:1::1").get("status") == "up"
+        wait_for("both ends to be up", lambda: is_up(r, "2001:db8:1::2") and peer_up(), 15)
+        wait_for("the slow start to be over", lambda: session(r, "2001:db8:1::2")["remote-transmit-interval"] == 50, 10)
+        return f"{cut_and_heal(lab, r, peer_up, 150, '2001:db8:1::2'):.1f} ms"
+
+
+def test_bfd_frr_multihop():
+    with Lab("cvbfdm") as lab:
+        lab.bridge("hub", ("r", "r0"), ("m", "eth0"))
+        lab.link("m", "eth1", "p", "eth0")
+        lab.address("m", "eth0", "10.1.0.3/24")
+        lab.address("m", "eth1", "10.2.0.3/24")
+        lab.address("p", "eth0", "10.2.0.2/24")
+        lab.route("p", "default", "10.2.0.3")
+        lab.exec("m", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        r = lab.router("r", "hostname r\ninterface e0\n port kernel r0\n ip address 10.1.0.1/24\nip route 10.2.0.0/24 10.1.0.3\n"
+                            "failover\n hold-up 200\nexit\nbfd\n peer 10.2.0.2 multihop local-address 10.1.0.1\n"
+                            "  receive-interval 50\n  transmit-interval 50\n  minimum-ttl 250\n")
+        frr = lab.frr("p", FRR.format(options="multihop local-address 10.2.0.2", ms=50, more="minimum-ttl 250"), bfd=True)
+        peer_up = lambda: frr_status(frr).get("status") == "up"
+        wait_for("both ends to be up", lambda: is_up(r, "10.2.0.2") and peer_up(), 15)
+        wait_for("the slow start to be over", lambda: session(r, "10.2.0.2")["remote-transmit-interval"] == 50, 10)
+        took = cut_and_heal(lab, r, peer_up, 150, "10.2.0.2")
+        # A packet from too far away is not believed.
+        lab.exec("m", "nft", "-f", "-", input="table ip far { chain f { type filter hook forward priority 0; "
+                                              "ip daddr 10.1.0.1 ip ttl set 249; }; }")
+        wait_for("packets from too far away to be dropped",
+                 lambda: counters(r, "10.2.0.2")["dropped-ttl"] > 0 and not is_up(r, "10.2.0.2"), 5)
+        return f"{took:.1f} ms"
+
+
+def test_bfd_frr_echo():
+    with Lab("cvbfde") as lab:
+        r = pair(lab, "bfd\n peer 10.1.0.2 interface e0\n  receive-interval 100\n  transmit-interval 100\n  echo-mode\n"
+                      "  echo transmit-interval 50\n  echo receive-interval 50\n")
+        frr = lab.frr("p", FRR.format(options="interface eth0", ms=100,
+                                      more="echo-mode\n  echo transmit-interval 50\n  echo receive-interval 50"), bfd=True)
+        lab.exec("p", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; "
+                                  "echo 1 > /proc/sys/net/ipv4/conf/all/accept_local", check=False)
+        peer_up = lambda: frr_status(frr).get("status") == "up"
+        wait_for("both ends to be up", lambda: is_up(r) and peer_up(), 15)
+        wait_for("our echo to come back", lambda: counters(r)["echo-packet-input"] > 20, 10)
+
+        def theirs():
+            import json
+            c = next(c for c in json.loads(frr.vtysh("show bfd peers counters json")) if c["peer"] == "10.1.0.1")
+            return c["echo-packet-input"] > 20 and c
+        wait_for("FRR's echo to come back from us", theirs, 10)
+        time.sleep(2)
+        if not is_up(r) or not peer_up():
+            raise Failure(f"echo took the session down: {session(r)}")
+        return f"{counters(r)['echo-packet-input']} of our echoes came back, {theirs()['echo-packet-input']} of FRR's"
+
+
+BIRD = """router id 10.1.0.2;
+protocol device {{}}
+protocol bfd {{
+  interface "eth0" {{ min rx interval {ms} ms; min tx interval {ms} ms; idle tx interval {ms} ms; multiplier 3;
+    {authentication} }};
+  neighbor 10.1.0.1 dev "eth0" local 10.1.0.2;
+}}
+"""
+AUTHENTICATIONS = [("simple", "simple"), ("keyed md5", "md5"), ("meticulous keyed md5", "meticulous-md5"),
+                   ("keyed sha1", "sha-1"), ("meticulous keyed sha1", "meticulous-sha-1")]
+
+
+def bird_up(bird):
+    return re.search(r"10\.1\.0\.1\s+eth0\s+Up", bird.birdc("show", "bfd", "sessions")) is not None
+
+
+def with_bird(ms):
+    with Lab("cvbfdb") as lab:
+        r = pair(lab, f"bfd\n peer 10.1.0.2 interface e0\n  receive-interval {ms}\n  transmit-interval {ms}\n")
+        bird = lab.bird("p", BIRD.format(ms=ms, authentication=""))
+        wait_for("both ends to be up", lambda: is_up(r) and bird_up(bird), 15)
+        wait_for("the slow start to be over", lambda: session(r)["remote-transmit-interval"] == ms, 10)
+        negotiated(r, ms)
+        return f"{cut_and_heal(lab, r, lambda: bird_up(bird), 3 * ms):.1f} ms (limit {3 * ms})"
+
+
+def test_bfd_bird_50ms():
+    return with_bird(50)
+
+
+def test_bfd_bird_20ms():
+    return with_bird(20)
+
+
+def test_bfd_bird_authentication():
+    told = []
+    for theirs, ours in AUTHENTICATIONS:
+        with Lab("cvbfda") as lab:
+            r = pair(lab, "key chain K\n key 7\n  key-string k1\n exit\nexit\n"
+                          "bfd\n peer 10.1.0.2 interface e0\n  receive-interval 50\n  transmit-interval 50\n"
+                          f"  authentication {ours} keychain K\n")
+
+            def speaks(*keys):
+                words = " ".join(f'password "{k}" {{ id {i}; }};' for i, k in keys)
+                return BIRD.format(ms=50, authentication=f"authentication {theirs}; {words}")
+
+            bird = lab.bird("p", speaks((7, "k1")))
+            wait_for(f"both ends to be up with {theirs}", lambda: is_up(r) and bird_up(bird), 15)
+            took = cut_and_heal(lab, r, lambda: bird_up(bird), 150)
+            # A key is changed under way: the new one is taken at both ends before anybody sends with it.
+            downs = counters(r)["session-down"]
+            r.configure("key chain K", "key 8", "key-string k2", "accept-only", "end")
+            (lab.dir / "p-bird.conf").write_text(speaks((8, "k2"), (7, "k1")))
+            bird.birdc("configure")
+            time.sleep(1)
+            r.configure("key chain K", "key 8", "no accept-only", "exit", "no key 7", "end")
+            (lab.dir / "p-bird.conf").write_text(speaks((8, "k2")))
+            bird.birdc("configure")
+            time.sleep(1.5)
+            if not is_up(r) or not bird_up(bird) or counters(r)["session-down"] != downs:
+                raise Failure(f"{theirs}: the change of the key took the session down: {session(r)} {counters(r)}")
+            # Another key: refused, and never up.
+            (lab.dir / "p-bird.conf").write_text(speaks((8, "wrong")))
+            bird.birdc("configure")
+            wait_for("the wrong key to take the session down", lambda: not is_up(r), 10)
+            refused = counters(r)["dropped-authentication"]
+            time.sleep(1)
+            if is_up(r) or bird_up(bird) or counters(r)["dropped-authentication"] <= refused:
+                raise Failure(f"{theirs}: a wrong key was taken: {session(r)} {counters(r)}")
+            told.append(f"{ours} {took:.0f} ms")
+    return ", ".join(told)
+
+
+BGP_FRR = """router bgp 65002
+ no bgp ebgp-requires-policy
+ bgp router-id 10.1.0.2
+ neighbor 10.1.0.1 remote-as 65001
+ neighbor 10.1.0.1 timers connect 1
+ neighbor 10.1.0.1 bfd
+ address-family ipv4 unicast
+  network 10.9.0.0/16
+bfd
+ peer 10.1.0.1 local-address 10.1.0.2 interface eth0
+  receive-interval 50
+  transmit-interval 50
+"""
+
+
+def test_bfd_takes_bgp_down():
+    with Lab("cvbfdbgp") as lab:
+        r = pair(lab, "router bgp 65001\n no bgp ebgp-requires-policy\n bgp router-id 10.1.0.1\n"
+                      " neighbor 10.1.0.2 remote-as 65002\n neighbor 10.1.0.2 timers connect 1\n"
+                      " neighbor 10.1.0.2 bfd 3 50 50\n neighbor 10.1.0.2 bfd strict\n")
+        time.sleep(2)
+        neighbor = r.json("show bgp neighbors")["10.1.0.2"]
+        if neighbor["bgpState"] == "Established" or "waiting" not in neighbor["peerBfdInfo"]:
+            raise Failure(f"strict mode did not wait for BFD: {neighbor}")
+        lab.exec("p", "ip", "addr", "add", "10.9.0.1/16", "dev", "lo")
+        frr = lab.frr("p", BGP_FRR, bfd=True)
+        wait_for("BGP to be up", lambda: r.established("10.1.0.2"), 30)
+        wait_for("the route", lambda: r.via("10.9.0.0/16") == ["10.1.0.2"], 10)
+        info = r.json("show bgp neighbors")["10.1.0.2"]["peerBfdInfo"]
+        if (info["status"], info["type"], info["detectMultiplier"], info["rxMinInterval"]) != ("Up", "single hop", 3, 50):
+            raise Failure(f"{info}")
+        wait_for("the slow start to be over", lambda: session(r)["negotiated-detection-time-us"] == 150000, 10)
+        lab.cut("hub", "r", "r0")
+        begun = time.monotonic()
+        wait_for("BGP to be down", lambda: not r.established("10.1.0.2"), 5, 0.02)
+        took = (time.monotonic() - begun) * 1000
+        neighbor = r.json("show bgp neighbors")["10.1.0.2"]
+        if neighbor["lastResetDueTo"] != "BFD down received" or neighbor["lastErrorCodeSubcode"] != "060A":
+            raise Failure(f"{neighbor}")
+        if r.route("10.9.0.0/16"):
+            raise Failure("the route is still there")
+        lab.heal("hub", "r", "r0")
+        wait_for("BGP to be up again", lambda: r.established("10.1.0.2"), 60)
+
+        # That the peer takes BFD out of use says nothing about the path (RFC 5882 3.2).
+        frr.vtysh("configure terminal", "bfd", "peer 10.1.0.1 local-address 10.1.0.2 interface eth0", "shutdown")
+        wait_for("BFD to be down", lambda: not is_up(r), 10)
+        time.sleep(1)
+        if not r.established("10.1.0.2"):
+            raise Failure("BGP went down with the peer's `shutdown` of BFD")
+        return f"BGP was down {took:.0f} ms after the cut, looked at from outside"
