@@ -62,6 +62,7 @@ public:
                                     .workers = static_cast<std::uint8_t>(count),
                                     .cpu = options.cpus.empty() ? std::nullopt : std::optional{options.cpus[i]},
                                     .busy = options.poll_busy,
+                                    .realtime = options.realtime,
                                     .hash_seed = seed,
                                     .tunnel_activity = tunnel_activity_,
                                     .protection_activity = {&protection_activity_[0], protection_activity_.size()},

@@ -190,6 +190,14 @@ void Pipeline::settle() noexcept
     settle_sas();
 }
 
+bool Pipeline::settle_loans(bool idle) noexcept
+{
+    if (ctx_.loans.empty()) return false;
+    ctx_.loans.settle(ctx_, idle);
+    drain();
+    return true;
+}
+
 // Events of the SAs, and keepalives of those that are silent.
 void Pipeline::settle_sas() noexcept
 {
@@ -223,6 +231,8 @@ void Pipeline::expire() noexcept
 
 void Pipeline::shut_down() noexcept
 {
+    ctx_.loans.shut_down(ctx_);
+    for (auto& queue : ctx_.queues) end_all(std::exchange(queue, {}), Verdict::DropShutdown);
     end_all(ctx_.reassembly.release_all(), Verdict::DropShutdown);
     end_all(ctx_.holds.release_all(), Verdict::DropShutdown);
 }

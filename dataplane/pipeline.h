@@ -21,8 +21,8 @@ public:
 };
 
 // The stages of one worker, run to completion for each burst: when an entry point returns, every packet has left,
-// waits in the hold table, or was freed. The end of the pipeline alone frees, punts and transmits, and counts each
-// packet's verdict once.
+// waits in the hold table or for another worker's cipher, or was freed. The end of the pipeline alone frees, punts and
+// transmits, and counts each packet's verdict once.
 class Pipeline {
 public:
     Pipeline(node::Context& context, Outlet& outlet) noexcept : ctx_(context), outlet_(outlet) {}
@@ -39,6 +39,8 @@ public:
     void command(const api::WorkerCommand& command) noexcept;
     // After commands and bursts: sessions that can send now, events of the peers.
     void settle() noexcept;
+    // Bursts whose cipher other workers have done by now. `idle`: or do it here. False: there are none.
+    bool settle_loans(bool idle) noexcept;
     // What has waited too long. next_deadline() says when to call it.
     void expire() noexcept;
     TimePoint next_deadline() const noexcept

@@ -22,6 +22,7 @@ constexpr unsigned kInbox = 1024;
 constexpr unsigned kControlInbox = 256;
 constexpr std::size_t kCommandsARound = 64;
 constexpr std::size_t kInjectsARound = 32;
+constexpr unsigned kFullRounds = 8;
 
 // A producer that was preempted holds up nobody.
 rte_ring* make_inbox(const std::string& name, unsigned size)
@@ -41,6 +42,7 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
       peers_(aead_, activity),
       sas_(aead_, options.protection_activity),
       holds_(options.max_held),
+      loans_(options.workers),
       context_{.tables = tables,
                .counters = counters_,
                .peers = peers_,
@@ -77,6 +79,10 @@ void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
 {
     host_link_ = &host_link;
     all_.assign(all.begin(), all.end());
+    std::vector<node::LoanDesk::Lender> lenders;
+    for (Worker* const other : all_)
+        if (other != this) lenders.push_back({&other->loans_, &other->link_.worker_wake});
+    context_.loans.open(options_.id, aead_, std::move(lenders));
     thread_ = std::thread{[this] { main(); }};
 }
 
@@ -144,6 +150,7 @@ void Worker::main()
             sleeps_.add(1);
             last = std::min(clock_.now(), deadline);  // woken late: held up since then
         }
+        mind_urgency();
     }
 
     pipeline_.shut_down();
@@ -170,6 +177,7 @@ bool Worker::round() noexcept
     found |= poll_workers();
     found |= poll_host();
     found |= poll_ports();
+    found |= lend();
     pipeline_.settle();
     speak();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
@@ -185,6 +193,16 @@ bool Worker::round() noexcept
     }
     if (std::exchange(context_.told_control, false)) link_.control_wake.signal();
     return found;
+}
+
+// Others' ciphers, and the bursts of ours that come back. A worker lends when its rounds have been full for a while.
+bool Worker::lend() noexcept
+{
+    if (options_.workers == 1) return false;
+    pressure_ = round_packets_ >= kBurstMax / 2 ? pressure_ + 1 : 0;
+    context_.loans.press(pressure_ >= kFullRounds);
+    const bool any = loans_.work(aead_, [this](WorkerId owner) { all_[index(owner)]->link_.worker_wake.signal(); });
+    return pipeline_.settle_loans(round_packets_ == 0) || any;
 }
 
 // Keys are wiped in the ring itself: no copy of them is made on the way.
@@ -255,8 +273,17 @@ bool Worker::poll_ports() noexcept
     bool found = false;
     auto heard = context_.now;
     for (auto& q : queues_) {
+        context_.now = clock_.now();  // the time stamp of frames whose device gives none
         const auto n = q.port->rx_burst(q.queue, frames.data(), kBurstMax);
         q.reception.received(n, n < Reception::kFull && !q.port->pending(q.queue), context_.now);
+        std::array<std::int64_t, kBurstMax> times;
+        context_.stamps = {};
+        context_.stamped_by = api::TimestampSource::Tsc;
+        if (n != 0 && q.stamps.take(std::span{frames}.first(n), context_.now, times)) {
+            context_.stamps = std::span{times}.first(n);
+            context_.stamped_by = q.stamps.source();
+            q.reception.stamped(TimePoint{Duration{times[n - 1U]}});
+        }
         heard = std::min(heard, q.reception.heard_until());
         if (n == 0) continue;
         found = true;
@@ -283,6 +310,31 @@ void Worker::speak() noexcept
     if (bfd_.engine().next_deadline() > now) return;
     for (auto* other : all_)
         if (other != this) other->link_.worker_wake.signal();
+}
+
+// With BFD sessions to serve the thread goes before all others, for as long as it lets them live: a real-time thread
+// that is never idle would lose its CPU for 50 ms of each second (sched_rt_runtime_us), so it rests by itself before
+// that, for a moment (docs/adr/0018). A worker that never sleeps has a CPU of its own and needs none of this.
+void Worker::mind_urgency() noexcept
+{
+    const bool urgent = options_.realtime && !options_.busy && bfd_.engine().size() != 0;
+    if (urgent != urgent_) {
+        urgent_ = urgent;
+        realtime_ = io::set_realtime(urgent) && urgent;
+        if (urgent && !realtime_)
+            log::warning("worker", "{} may not use SCHED_FIFO (CAP_SYS_NICE): BFD may flap on a busy machine", name_);
+        rest_check_ = context_.now + kRestPeriod;
+        cpu_used_ = io::thread_cpu_time();
+    }
+    if (!realtime_ || context_.now < rest_check_) return;
+    const auto used = io::thread_cpu_time();
+    if (used - cpu_used_ > kRestPeriod - kRest) {
+        reader_.offline();
+        std::this_thread::sleep_for(kRest);
+        reader_.online();
+    }
+    cpu_used_ = io::thread_cpu_time();
+    rest_check_ = clock_.now() + kRestPeriod;
 }
 
 void Worker::poll_links() noexcept
@@ -353,7 +405,7 @@ void Worker::adopt_ports()
                 transmit_[at] = std::make_unique<TransmitQueue>(*port, static_cast<std::uint16_t>(self), counters_);
             for (std::uint16_t q = 0; q < info.queues; ++q) {
                 if (q % options_.workers != self) continue;
-                queues_.push_back({port, info.id, q});
+                queues_.push_back({port, info.id, q, io::ReceiveStamps{*port}});
                 idle_.add_queue(port->wait_fds(q));
             }
             if (self == 0) links_.push_back({port, info.id, info.link_up});
@@ -408,6 +460,7 @@ bool Worker::work_waiting() noexcept
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
     if (host_link_->pending(options_.id) || io::has_packets(inbox_) || io::has_packets(control_inbox_)) return true;
+    if (!loans_.empty() || !context_.loans.empty()) return true;
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 

@@ -8,6 +8,7 @@
 #include "dataplane/io/idle.h"
 #include "dataplane/io/link_watch.h"
 #include "dataplane/io/port.h"
+#include "dataplane/io/receive_stamps.h"
 #include "dataplane/node/bfd_speaker.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/reception.h"
@@ -37,6 +38,7 @@ public:
         std::uint8_t workers = 1;
         std::optional<unsigned> cpu;  // floats without
         bool busy = false;            // never sleeps
+        bool realtime = true;         // may go before all other threads while it has BFD sessions
         std::uint64_t hash_seed = 0;
         std::span<api::TunnelActivity> tunnel_activity{};
         std::span<api::ProtectionActivity> protection_activity{};
@@ -62,6 +64,7 @@ private:
         io::Port* port;
         PortId id;
         std::uint16_t queue;
+        io::ReceiveStamps stamps;
         Reception reception{};
     };
     struct Link {
@@ -73,8 +76,10 @@ private:
     // How often links are looked at: the kernel's devices when it says so and now and then all the same, DPDK's always.
     static constexpr Duration kLinkLook = 1ms;
     static constexpr Duration kKernelLinkPoll = 50ms;
-    static constexpr Duration kDpdkLinkPoll = 10ms;    // while asleep
-    static constexpr Duration kHeldUp = 1ms;           // a gap between polls that is longer is a stall
+    static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
+    static constexpr Duration kHeldUp = 1ms;         // a gap between polls that is longer is a stall
+    static constexpr Duration kRestPeriod = 10ms;    // of a real-time worker
+    static constexpr Duration kRest = 1ms;
     static constexpr Duration kLongestSilence = 20ms;  // of another worker that is waited for before a BFD verdict
 
     void main();
@@ -85,7 +90,9 @@ private:
     bool poll_inbox(rte_ring* inbox, bool& drained) noexcept;
     TimePoint heard_until(TimePoint now) const noexcept;
     void speak() noexcept;
+    void mind_urgency() noexcept;
     bool poll_ports() noexcept;
+    bool lend() noexcept;
     void poll_links() noexcept;
     void look_at_link(Link& link) noexcept;
     void adopt_ports();
@@ -107,6 +114,7 @@ private:
     wg::PeerTable peers_;
     esp::SaTable sas_;
     node::HoldTable holds_;
+    node::LoanBox loans_;  // of other workers
     node::Context context_;
     node::BfdSpeaker bfd_;
     Pipeline pipeline_;
@@ -135,9 +143,15 @@ private:
     std::atomic<const PortList*> adopted_{nullptr};
     std::atomic<bool> stopping_{false};
 
+    bool urgent_ = false;    // has BFD sessions
+    bool realtime_ = false;  // SCHED_FIFO
+    TimePoint rest_check_{};
+    Duration cpu_used_{};
+
     node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
     std::atomic<std::int64_t> longest_gap_{0};
     std::size_t round_packets_ = 0;
+    unsigned pressure_ = 0;  // rounds in a row that were full
     std::thread thread_;
 };
 

@@ -44,11 +44,13 @@ struct HopKey {
         kNoInterface
     };
     IpAddress address{};  // Gateway
+    bool itself = false;  // Gateway
     friend auto operator<=>(const HopKey&, const HopKey&) = default;
 
     static HopKey of(const route::Nexthop& n) noexcept
     {
         HopKey key{n.type};
+        key.itself = n.itself;
         const bool on_interface = n.type == NexthopType::Attached || n.type == NexthopType::Gateway;
         if (on_interface) key.interface = n.interface;
         if (n.type == NexthopType::Gateway) key.address = n.gateway;
@@ -334,7 +336,7 @@ struct Programmer::State {
                 break;
         }
 
-        if (key.type == NexthopType::Gateway) {
+        if (key.type == NexthopType::Gateway && !key.itself) {
             const Gateway at =
                 link ? Gateway{kDefaultVrf, link->first, link->second} : Gateway{key.vrf, kNoInterface, key.address};
             if (const auto session = sessions.find(at); session != sessions.end()) word.session = session->second;
@@ -564,7 +566,7 @@ struct Programmer::State {
         const bool ours = tables.installed(n.vrf, host) == route::kNoSet;
         if (wanted) {
             if (host_routes.contains(key)) return;  // the same subnet on another interface was first
-            n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1}}, {}});
+            n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1, true}}, {}});
             host_routes[key] = link;
             const Group* group = use(n.set);
             if (ours) push(api::SetRoute{n.vrf, host, group->id});

@@ -28,6 +28,9 @@ struct Nexthop {
     VrfId vrf{kDefaultVrf};  // where `gateway` is looked up; differs from the route's own for leaked routes
     IpAddress gateway{};
     std::uint16_t weight = 1;
+    // The way to the gateway itself, not through it: whoever watches the gateway (BFD) has no say in it, or BGP could
+    // never come up again with a neighbour that has ceased to speak BFD.
+    bool itself = false;
     friend auto operator<=>(const Nexthop&, const Nexthop&) = default;
 };
 

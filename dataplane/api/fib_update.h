@@ -205,6 +205,8 @@ struct SetRoute {
     VrfId vrf;
     IpPrefix prefix;
     GroupId group;
+    // `protected`: its packets leave encrypted or not at all, whatever next hop, backup or tunnel they take.
+    bool protected_only = false;
 };
 struct DeleteRoute {
     VrfId vrf;

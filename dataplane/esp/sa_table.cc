@@ -105,9 +105,7 @@ std::int64_t count_of(TimePoint t) noexcept { return t.time_since_epoch().count(
 
 SaTable::SaTable(crypto::AeadContext& aead, std::span<api::ProtectionActivity> activity)
     : aead_(aead), activity_(activity), protections_(activity.size()), events_(kEvents)
-{
-    retired_.reserve(2 * kChunk);
-}
+{}
 
 SaTable::~SaTable()
 {
@@ -219,6 +217,7 @@ SaRefusal SaTable::install(const api::InstallSa& c, TimePoint now)
     if (p->sas.empty()) owned_.push_back(c.protection);
     p->sas.push_back(std::move(sa));
     keepalives_.reserve(owned_.size());
+    retired_.reserve(keys_.in_use());
     if (outbound) {
         Sa& newest = *p->sas.back();
         const bool idle = p->sending == nullptr || p->sending->key == nullptr;
@@ -257,7 +256,9 @@ void SaTable::remove(const api::DeleteSa& c)
         put(activity_[index(c.protection)].sending_spi, std::uint32_t{0});
         send_on_next(p);
     }
-    std::erase_if(p.sas, [sa](const auto& other) { return other.get() == sa; });
+    const auto at = std::find_if(p.sas.begin(), p.sas.end(), [sa](const auto& other) { return other.get() == sa; });
+    removed_.push_back(std::move(*at));
+    p.sas.erase(at);
     if (p.sas.empty()) std::erase(owned_, c.protection);
 }
 
@@ -342,8 +343,10 @@ void SaTable::end(Sa& sa, SaLimit limit)
 
 void SaTable::release_retired()
 {
+    if (kept_ != 0) return;
     for (SaKey* const key : retired_) keys_.release(key);
     retired_.clear();
+    removed_.clear();
 }
 
 void SaTable::raise(const api::WorkerEvent& event)
@@ -416,12 +419,15 @@ Verdict SaTable::refuse(ProtectionId id, TimePoint now) noexcept
 
 void SaTable::seal(std::span<SealJob> jobs, TimePoint now) noexcept
 {
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kChunk, jobs.size())))
-        seal_chunk(jobs.first(std::min(kChunk, jobs.size())), now);
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(Work::kMax, jobs.size()))) {
+        begin_seal(jobs.first(std::min(Work::kMax, jobs.size())), now, work_);
+        work_.ciphers.seal(aead_);
+        release_retired();
+    }
 }
 
 // Header, padding, trailer, and the order to the cipher.
-void SaTable::encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_t number) noexcept
+void SaTable::encrypt(const Sa& sa, SealJob& job, Work& work, std::size_t at, std::uint64_t number) noexcept
 {
     const auto t = sa.traits;
     std::uint8_t* const header = job.data - api::kEspHeader - t.iv;
@@ -442,7 +448,7 @@ void SaTable::encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_
     if (!t.aead()) {
         // The IV must not be foretold: it is the first block of the ciphertext of a counter (NIST SP 800-38A, C).
         std::memset(iv + 8, 0, 8);
-        auto& cipher = ciphers_.add_cbc();
+        auto& cipher = work.ciphers.add_cbc();
         cipher.key = &sa.key->cbc;
         cipher.data = header;
         cipher.cipher_offset = api::kEspHeader;
@@ -456,7 +462,7 @@ void SaTable::encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_
         }
         return;
     }
-    auto& cipher = ciphers_.add(suite_of(sa.algorithm));
+    auto& cipher = work.ciphers.add(suite_of(sa.algorithm));
     cipher.key = sa.key;
     std::memcpy(cipher.nonce.data(), &sa.salt, sizeof sa.salt);
     std::memcpy(cipher.nonce.data() + sizeof sa.salt, iv, 8);
@@ -467,6 +473,7 @@ void SaTable::encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_
     cipher.aad = header;
     cipher.aad_length = api::kEspHeader;
     if (sa.esn) {  // RFC 4106 5
+        auto& scratch = work.scratch[at];
         store_be32(scratch.aad.data(), sa.spi);
         store_be64(scratch.aad.data() + 4, number);
         cipher.aad = scratch.aad.data();
@@ -475,10 +482,10 @@ void SaTable::encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_
 }
 
 // 1. pick each packet's SA and number, write what surrounds the text
-// 2. encrypt all of them
-void SaTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
+// 2. the order to encrypt
+void SaTable::begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noexcept
 {
-    ciphers_.clear();
+    work.ciphers.clear();
     for (std::size_t first = 0; first < jobs.size();) {
         const auto id = jobs[first].protection;
         std::size_t end = first + 1;
@@ -503,7 +510,7 @@ void SaTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
             sa->octets += job.length;
             ++packets;
             octets += job.length;
-            encrypt(*sa, job, scratch_[i], ++sa->sequence);
+            encrypt(*sa, job, work, i, ++sa->sequence);
             job.verdict = Verdict::Forward;
         }
         if (packets != 0) {
@@ -516,21 +523,25 @@ void SaTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
         }
         first = end;
     }
-    ciphers_.seal(aead_);
-    release_retired();
 }
 
 // ---- opening -------------------------------------------------------------------------------------------------------
 
 void SaTable::open(std::span<OpenJob> jobs, TimePoint now) noexcept
 {
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kChunk, jobs.size())))
-        open_chunk(jobs.first(std::min(kChunk, jobs.size())), now);
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(Work::kMax, jobs.size()))) {
+        begin_open(jobs.first(std::min(Work::kMax, jobs.size())), work_);
+        work_.ciphers.open(aead_);
+        end_open(now, work_);
+        release_retired();
+    }
 }
 
 // The order to the cipher. Returns where its answer will be.
-const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Scratch& scratch, std::uint64_t number) noexcept
+const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
+                             std::uint64_t number) noexcept
 {
+    auto& scratch = work.scratch[at];
     const auto t = sa.traits;
     std::uint8_t* const iv = job.data + api::kEspHeader;
     std::uint8_t* const text = iv + t.iv;
@@ -539,7 +550,7 @@ const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Scratch& scratch,
 
     if (!t.aead()) {
         std::memcpy(scratch.icv.data(), icv, t.icv);
-        auto& cipher = ciphers_.add_cbc();
+        auto& cipher = work.ciphers.add_cbc();
         cipher.key = &sa.key->cbc;
         cipher.data = job.data;
         cipher.cipher_offset = static_cast<std::uint32_t>(api::kEspHeader) + t.iv;
@@ -553,7 +564,7 @@ const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Scratch& scratch,
         }
         return &cipher.ok;
     }
-    auto& cipher = ciphers_.add(suite_of(sa.algorithm));
+    auto& cipher = work.ciphers.add(suite_of(sa.algorithm));
     cipher.key = sa.key;
     std::memcpy(cipher.nonce.data(), &sa.salt, sizeof sa.salt);
     std::memcpy(cipher.nonce.data() + sizeof sa.salt, iv, 8);
@@ -601,23 +612,14 @@ void SaTable::follow(Sa& sa, const Endpoint& from)
 }
 
 // 1. find each packet's SA and whole number
-// 2. decrypt all of them
-// 3. those with the right ICV move the window
-void SaTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
+// 2. the order to decrypt
+void SaTable::begin_open(std::span<OpenJob> jobs, Work& work) noexcept
 {
-    struct Opened {
-        OpenJob* job;
-        Sa* sa;
-        std::uint64_t number;
-        const bool* ok;
-    };
-    std::array<Opened, kChunk> opened;
     std::size_t count = 0;
-
     for (const OpenJob& job : jobs)
         if (job.length >= api::kEspHeader) inbound_.prefetch(load_be32(job.data));
 
-    ciphers_.clear();
+    work.ciphers.clear();
     for (OpenJob& job : jobs) {
         job.protection = kNoProtection;
         job.inner = nullptr;
@@ -647,12 +649,16 @@ void SaTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             job.verdict = Verdict::DropEspReplay;
             continue;
         }
-        opened[count] = {&job, sa, *number, decrypt(job, *sa, scratch_[count], *number)};
+        work.opened[count] = {&job, sa, *number, decrypt(job, *sa, work, count, *number)};
         ++count;
     }
 
-    ciphers_.open(aead_);
+    work.opened_count = count;
+}
 
+// Those with the right ICV move the window.
+void SaTable::end_open(TimePoint now, Work& work) noexcept
+{
     // Activity is written once for each run of packets of the same SA.
     Sa* of = nullptr;
     std::uint64_t packets = 0, octets = 0;
@@ -666,20 +672,20 @@ void SaTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
         put(activity.receiving_sequence, of->received.highest());
         packets = octets = 0;
     };
-    for (std::size_t i = 0; i < count; ++i) {
-        OpenJob& job = *opened[i].job;
-        Sa& sa = *opened[i].sa;
+    for (const auto& opened : std::span{work.opened}.first(work.opened_count)) {
+        OpenJob& job = *opened.job;
+        Sa& sa = *opened.sa;
         if (&sa != of) {
             note();
             of = &sa;
         }
-        if (!*opened[i].ok) {
+        if (!*opened.ok) {
             add(activity_[index(sa.protection)].dropped_authentication, std::uint64_t{1});
             job.verdict = Verdict::DropEspAuth;
             continue;
         }
-        const bool newest = opened[i].number > sa.received.highest();
-        if (!sa.received.accept(opened[i].number)) {  // its twin is in the same burst, or the window has moved on
+        const bool newest = opened.number > sa.received.highest();
+        if (!sa.received.accept(opened.number)) {  // its twin is in the same burst, or the window has moved on
             add(activity_[index(sa.protection)].dropped_replay, std::uint64_t{1});
             job.verdict = Verdict::DropEspReplay;
             continue;
@@ -704,7 +710,6 @@ void SaTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             follow(sa, job.from);
     }
     note();
-    release_retired();
 }
 
 }  // namespace culvert::esp

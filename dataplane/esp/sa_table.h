@@ -86,6 +86,29 @@ constexpr UdpContent udp_content(Bytes payload) noexcept
     return marker ? UdpContent::Ike : UdpContent::Esp;
 }
 
+// What a burst needs between its beginning and its end: the order to the cipher, which any thread may carry out
+// (Work::ciphers), and what the table wants to know afterwards.
+struct Work {
+    static constexpr std::size_t kMax = crypto::CipherBurst::kMax;  // jobs
+
+    // What the cipher needs beside the packet itself.
+    struct Scratch {
+        std::array<std::uint8_t, 12> aad;  // with ESN
+        std::array<std::uint8_t, 32> icv;  // CBC: the received one
+    };
+    struct Opened {
+        OpenJob* job;
+        Sa* sa;
+        std::uint64_t number;
+        const bool* ok;
+    };
+
+    crypto::CipherBurst ciphers;
+    std::array<Scratch, kMax> scratch;
+    std::array<Opened, kMax> opened;
+    std::size_t opened_count = 0;
+};
+
 class SaTable {
 public:
     // `activity` is indexed by ProtectionId and says by its size how many ids there are; it must outlive the table.
@@ -105,6 +128,20 @@ public:
     api::Verdict refuse(ProtectionId protection, TimePoint now) noexcept;
     void seal(std::span<SealJob> jobs, TimePoint now) noexcept;
     void open(std::span<OpenJob> jobs, TimePoint now) noexcept;
+
+    // The same in steps, for at most Work::kMax jobs: begin, the cipher by whoever may (work.ciphers.seal or open), and
+    // the end. Bursts end in the order in which they began. While any is in the hands of another thread, between
+    // keep() and unkeep(), no key and no SA is freed.
+    void begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noexcept;
+    void begin_open(std::span<OpenJob> jobs, Work& work) noexcept;
+    void end_open(TimePoint now, Work& work) noexcept;
+    crypto::AeadContext& aead() noexcept { return aead_; }
+    void keep() noexcept { ++kept_; }
+    void unkeep() noexcept
+    {
+        --kept_;
+        release_retired();
+    }
 
     // Lifetimes by time, and keepalives.
     void expire(TimePoint now) noexcept;
@@ -138,17 +175,10 @@ private:
         Sa* sending = nullptr;                 // may have ended: then it says why nothing is sent
         std::vector<std::unique_ptr<Sa>> sas;  // oldest first
     };
-    static constexpr std::size_t kChunk = crypto::CipherBurst::kMax;  // jobs that go through the cipher in one call
     static constexpr std::size_t kEvents = 4096;
     static constexpr std::size_t kMaxSas = 16;  // of one protection
     static constexpr Duration kAskInterval = 1s;
     static constexpr Duration kTick = 10ms;  // how exact times are
-
-    // What the cipher needs beside the packet itself.
-    struct Scratch {
-        std::array<std::uint8_t, 12> aad;  // with ESN
-        std::array<std::uint8_t, 32> icv;  // CBC: the received one
-    };
 
     Protection* find(ProtectionId id) const noexcept;
     Sa* find(ProtectionId id, std::uint32_t child, api::SaDirection direction) const noexcept;
@@ -166,12 +196,11 @@ private:
     void release_retired();
     void raise(const api::WorkerEvent& event);
     void plan(TimePoint now);
-    void encrypt(const Sa& sa, SealJob& job, Scratch& scratch, std::uint64_t number) noexcept;
-    void seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept;
-    const bool* decrypt(const OpenJob& job, const Sa& sa, Scratch& scratch, std::uint64_t number) noexcept;
+    static void encrypt(const Sa& sa, SealJob& job, Work& work, std::size_t at, std::uint64_t number) noexcept;
+    static const bool* decrypt(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
+                               std::uint64_t number) noexcept;
     static api::Verdict unwrap(const Sa& sa, OpenJob& job) noexcept;
     void follow(Sa& sa, const Endpoint& from);
-    void open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept;
 
     crypto::AeadContext& aead_;
     std::span<api::ProtectionActivity> activity_;
@@ -179,10 +208,11 @@ private:
     std::vector<ProtectionId> owned_;                       // those with SAs
     crypto::SecretPool<SaKey> keys_;
     SaIndex inbound_;
-    crypto::CipherBurst ciphers_;  // of the burst at hand; here, so that it is initialised only once
-    std::array<Scratch, kChunk> scratch_;
+    Work work_;                            // of the burst at hand; here, so that it is initialised only once
     std::array<TimePoint, 1024> asked_{};  // when SaWanted was raised last, by ProtectionId modulo the places
-    std::vector<SaKey*> retired_;          // released after the burst that may still name them
+    std::size_t kept_ = 0;                 // bursts in other hands
+    std::vector<std::unique_ptr<Sa>> removed_;
+    std::vector<SaKey*> retired_;  // released after the bursts that may still name them
     std::vector<Keepalive> keepalives_;
     std::vector<api::WorkerEvent> events_;
     std::size_t event_count_ = 0;

@@ -294,7 +294,7 @@ void FibWriter::on(const api::SetRoute& u)
     if (!vrf) return refuse(Refusal::UnknownVrf, "set route");
     if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "set route");
     if (!tables_.groups().exists(u.group)) return refuse(Refusal::UnknownGroup, "set route");
-    const auto value = index(u.group);
+    const auto value = index(u.group) | (u.protected_only ? Leaf::kProtected : 0);
     const bool full = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.set(u.prefix, value) == Edit::Full
                                                         : vrf->lpm6.set(u.prefix, value) == Edit::Full;
     if (full) refuse(Refusal::NoRoom, "set route");
@@ -333,12 +333,12 @@ std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& desti
         const auto match = vrf->lpm4.longest(destination);
         if (!match) return std::nullopt;
         answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
-        answer.group = GroupId{match->value};
+        answer.group = Leaf{match->value}.group();
     } else {
         const auto match = vrf->lpm6.longest(destination);
         if (!match) return std::nullopt;
         answer.prefix = IpPrefix::make(destination, static_cast<int>(match->length));
-        answer.group = GroupId{match->value};
+        answer.group = Leaf{match->value}.group();
     }
     for (const auto& m : tables_.groups().members(answer.group)) {
         answer.members.push_back(m.nexthop);

@@ -60,7 +60,8 @@ std::uint32_t load_slot(const std::uint32_t* slots, std::size_t at) noexcept
     return __atomic_load_n(slots + at, __ATOMIC_ACQUIRE);
 }
 
-// How many bits of root array a number of prefixes is worth: the array costs at most 16 octets a prefix, but that a table of few prefixes has 256.
+// How many bits of root array a number of prefixes is worth: the array costs at most 16 octets a prefix, but that a
+// table of few prefixes has 256.
 struct RootSize {
     unsigned bits;
     std::size_t from;  // prefixes

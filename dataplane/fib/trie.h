@@ -13,12 +13,16 @@
 
 namespace culvert::fib {
 
-// What a lookup finds: the group of a route, or the peer of an allowed-ip. Values are below 2^31; 0 is "nothing".
+// What a lookup finds: the group of a route, or the peer of an allowed-ip. Values are below 2^31; 0 is "nothing". A
+// route's value says also whether its packets may leave in clear.
 struct Leaf {
+    static constexpr std::uint32_t kProtected = 1U << 30;
+
     std::uint32_t value = 0;
 
     bool found() const noexcept { return value != 0; }
-    GroupId group() const noexcept { return GroupId{value}; }
+    GroupId group() const noexcept { return GroupId{value & ~kProtected}; }
+    bool protected_only() const noexcept { return (value & kProtected) != 0; }
     PeerId peer() const noexcept { return PeerId{value}; }
     friend bool operator==(Leaf, Leaf) = default;
 };

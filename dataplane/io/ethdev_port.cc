@@ -184,6 +184,7 @@ Result<void, api::PortError> EthdevPort::configure(const api::PortSpec& spec, co
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kRss;
     }
+    conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TIMESTAMP;
     int e = rte_eth_dev_configure(port_, queues_, queues_, &conf);
     if (e == -EINVAL && conf.rxmode.mtu != RTE_ETHER_MTU) {
         // A driver with one frame size only.
@@ -215,6 +216,9 @@ Result<void, api::PortError> EthdevPort::configure(const api::PortSpec& spec, co
                         "and its arguments must be the driver's: \"{}\"",
                         address_.name, std::strerror(-e), address_.arguments));
     started_ = true;
+    // net_pcap stamps in microseconds of the capture, by a clock that can't be asked.
+    if (driver_ == "net_pcap") stamp_tick_ = 1000;
+    timesync_ = rte_eth_timesync_enable(port_) == 0;
 
     // Neighbour discovery comes by multicast (RFC 4861). Virtual devices filter nothing, and say so by not having this.
     e = rte_eth_allmulticast_enable(port_);
@@ -250,6 +254,23 @@ std::uint16_t EthdevPort::tx_burst(std::uint16_t queue, rte_mbuf** frames, std::
 }
 
 std::span<const int> EthdevPort::wait_fds(std::uint16_t) const noexcept { return fds_; }
+
+std::optional<std::uint64_t> EthdevPort::stamp_clock() const noexcept
+{
+    std::uint64_t ticks = 0;
+    if (rte_eth_read_clock(port_, &ticks) == 0) return ticks;
+    timespec t{};
+    if (timesync_ && rte_eth_timesync_read_time(port_, &t) == 0)
+        return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> EthdevPort::stamp_register(std::uint32_t which) const noexcept
+{
+    timespec t{};
+    if (!timesync_ || rte_eth_timesync_read_rx_timestamp(port_, &t, which) != 0) return std::nullopt;
+    return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+}
 
 bool EthdevPort::link_up() const noexcept
 {

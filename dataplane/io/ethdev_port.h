@@ -22,6 +22,9 @@ public:
     std::uint16_t rx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t max) noexcept override;
     std::uint16_t tx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t count) noexcept override;
     std::span<const int> wait_fds(std::uint16_t queue) const noexcept override;
+    double stamp_tick() const noexcept override { return stamp_tick_; }
+    std::optional<std::uint64_t> stamp_clock() const noexcept override;
+    std::optional<std::uint64_t> stamp_register(std::uint32_t which) const noexcept override;
     api::PortInfo info() const override;
     bool link_up() const noexcept override;
     Result<void, api::PortError> set_mtu(std::uint16_t mtu) override;
@@ -46,6 +49,8 @@ private:
     std::atomic<std::uint16_t> mtu_{1500};
     bool sets_port_ = true;  // the driver writes rte_mbuf::port
     bool started_ = false;
+    bool timesync_ = false;  // its stamps are of a clock that timesync reads, in nanoseconds
+    double stamp_tick_ = 0;
     std::string driver_;
     std::vector<int> fds_;                     // the driver's own
     std::optional<PacketPool> small_buffers_;  // AF_XDP's frames lie within a page

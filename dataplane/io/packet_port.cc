@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "dataplane/io/packet_pool.h"
+#include "dataplane/io/receive_stamps.h"
 #include "dataplane/io/silence.h"
 
 #include <fmt/format.h>
@@ -19,6 +20,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 namespace culvert::io {
 namespace {
@@ -30,7 +32,9 @@ constexpr int kSocketBuffer = 8 << 20;
 constexpr std::uint16_t kVlan = 0x8100;
 constexpr int kIgnoreOutgoing = 23;  // PACKET_IGNORE_OUTGOING, Linux 4.20
 
-using AuxControl = std::array<char, CMSG_SPACE(sizeof(tpacket_auxdata))>;
+struct AuxControl {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(tpacket_auxdata)) + CMSG_SPACE(sizeof(timespec))> octets;
+};
 
 template <class T>
 int set_option(int fd, int level, int name, const T& value)
@@ -57,7 +61,7 @@ public:
             rx_iov_[i] = {{{&rx_vnet_[i], sizeof rx_vnet_[i]}, {nullptr, kRoom}, {spill_[i].get(), kSpill}}};
             rx_messages_[i].msg_hdr.msg_iov = rx_iov_[i].data();
             rx_messages_[i].msg_hdr.msg_iovlen = rx_iov_[i].size();
-            rx_messages_[i].msg_hdr.msg_control = rx_control_[i].data();
+            rx_messages_[i].msg_hdr.msg_control = rx_control_[i].octets.data();
         }
     }
     ~Queue()
@@ -97,10 +101,12 @@ private:
     unsigned fill() noexcept;
     rte_mbuf* finish(unsigned slot) noexcept;
     unsigned cut(rte_mbuf** frames, unsigned max) noexcept;
-    static bool restore_tag(rte_mbuf& m, const msghdr& message) noexcept;
+    bool finish_by_control(rte_mbuf& m, const msghdr& message) const noexcept;
+    static bool restore_tag(rte_mbuf& m, const tpacket_auxdata& aux) noexcept;
 
     rte_mempool* pool_;
     std::uint16_t port_;
+    StampField stamps_;
     int rx_ = -1;
     int tx_ = -1;
     std::atomic<std::uint64_t> missed_{0};
@@ -132,6 +138,7 @@ int PacketPort::Queue::open(int ifindex, bool shared, std::uint16_t& fanout)
     const int one = 1;
     for (const int name : {PACKET_VNET_HDR, PACKET_AUXDATA, kIgnoreOutgoing})
         if (const int e = set_option(rx_, SOL_PACKET, name, one); e != 0) return e;
+    set_option(rx_, SOL_SOCKET, SO_TIMESTAMPNS, one);  // a gain, not a need
     // Multicast of every group (neighbour discovery, RFC 4861) past the NIC's filter, for as long as the socket lives.
     packet_mreq all{};
     all.mr_ifindex = ifindex;
@@ -163,23 +170,36 @@ int PacketPort::Queue::open(int ifindex, bool shared, std::uint16_t& fanout)
 }
 
 // The kernel strips a frame's outer VLAN tag into its own metadata; it goes back between the addresses and the type.
-bool PacketPort::Queue::restore_tag(rte_mbuf& m, const msghdr& message) noexcept
+bool PacketPort::Queue::restore_tag(rte_mbuf& m, const tpacket_auxdata& aux) noexcept
 {
+    if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0) return false;
+    const std::uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : kVlan;
+    auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&m, 4));
+    if (!frame) return false;
+    std::memmove(frame, frame + 4, 12);
+    const std::uint16_t tag[2] = {htons(type), htons(aux.tp_vlan_tci)};
+    std::memcpy(frame + 12, tag, sizeof tag);
+    return true;
+}
+
+// What the kernel says beside the frame: its VLAN tag, and when it came.
+bool PacketPort::Queue::finish_by_control(rte_mbuf& m, const msghdr& message) const noexcept
+{
+    bool tagged = false;
     for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c;
          c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
-        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
-        tpacket_auxdata aux;
-        std::memcpy(&aux, CMSG_DATA(c), sizeof aux);
-        if ((aux.tp_status & TP_STATUS_VLAN_VALID) == 0) return false;
-        const std::uint16_t type = (aux.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? aux.tp_vlan_tpid : kVlan;
-        auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&m, 4));
-        if (!frame) return false;
-        std::memmove(frame, frame + 4, 12);
-        const std::uint16_t tag[2] = {htons(type), htons(aux.tp_vlan_tci)};
-        std::memcpy(frame + 12, tag, sizeof tag);
-        return true;
+        if (c->cmsg_level == SOL_PACKET && c->cmsg_type == PACKET_AUXDATA) {
+            tpacket_auxdata aux;
+            std::memcpy(&aux, CMSG_DATA(c), sizeof aux);
+            tagged = restore_tag(m, aux);
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            timespec t;
+            std::memcpy(&t, CMSG_DATA(c), sizeof t);
+            stamps_.put(m,
+                        static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec));
+        }
     }
-    return false;
+    return tagged;
 }
 
 // Gets the next frames from the kernel. Zero: nothing there, or no buffer.
@@ -236,7 +256,7 @@ rte_mbuf* PacketPort::Queue::finish(unsigned slot) noexcept
         add(rx_errors, 1);
         return nullptr;
     }
-    restore_tag(*m, rx_messages_[slot].msg_hdr);
+    finish_by_control(*m, rx_messages_[slot].msg_hdr);
     slots_[slot] = nullptr;
     return m;
 }
@@ -259,7 +279,7 @@ unsigned PacketPort::Queue::cut(rte_mbuf** frames, unsigned max) noexcept
         m->pkt_len = static_cast<std::uint32_t>(size);
         m->port = port_;
         segmenter_->write_next(rte_pktmbuf_mtod(m, std::uint8_t*));
-        restore_tag(*m, rx_messages_[next_].msg_hdr);
+        finish_by_control(*m, rx_messages_[next_].msg_hdr);
         frames[n++] = m;
     }
     return n;
@@ -407,6 +427,13 @@ std::uint16_t PacketPort::tx_burst(std::uint16_t queue, rte_mbuf** frames, std::
 }
 
 std::span<const int> PacketPort::wait_fds(std::uint16_t queue) const noexcept { return {&queues_[queue]->rx_fd(), 1}; }
+
+std::optional<std::uint64_t> PacketPort::stamp_clock() const noexcept
+{
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+}
 
 bool PacketPort::pending(std::uint16_t queue) const noexcept { return queues_[queue]->pending(); }
 

@@ -29,6 +29,9 @@ public:
     std::uint16_t tx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t count) noexcept override;
     std::span<const int> wait_fds(std::uint16_t queue) const noexcept override;
     bool pending(std::uint16_t queue) const noexcept override;
+    // The kernel stamps frames when it gets them from the driver, by its wall clock.
+    double stamp_tick() const noexcept override { return 1; }
+    std::optional<std::uint64_t> stamp_clock() const noexcept override;
     api::PortInfo info() const override;
     bool link_up() const noexcept override;
     Result<void, api::PortError> set_mtu(std::uint16_t mtu) override;

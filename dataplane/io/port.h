@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 struct rte_mbuf;
@@ -39,6 +40,16 @@ public:
     {
         (void)queue;
         return false;
+    }
+
+    // The clock that stamps received frames (StampField). Nanoseconds a tick, 0: not known or none; the clock now,
+    // none: it can't be read; and the stamp in the device's register for a frame that was flagged so.
+    virtual double stamp_tick() const noexcept { return 0; }
+    virtual std::optional<std::uint64_t> stamp_clock() const noexcept { return std::nullopt; }
+    virtual std::optional<std::uint64_t> stamp_register(std::uint32_t which) const noexcept
+    {
+        (void)which;
+        return std::nullopt;
     }
 
     virtual api::PortInfo info() const = 0;

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 namespace culvert::io {
 
@@ -34,6 +35,21 @@ Result<void, std::string> pin_thread(unsigned cpu)
     if (const int e = pthread_setaffinity_np(pthread_self(), sizeof set, &set); e != 0)
         return Error{fmt::format("can't run on CPU {}: {}", cpu, std::strerror(e))};
     return {};
+}
+
+bool set_realtime(bool on) noexcept
+{
+    sched_param parameters{};
+    parameters.sched_priority = on ? sched_get_priority_min(SCHED_FIFO) : 0;
+    // What the thread starts is not real-time.
+    return sched_setscheduler(0, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &parameters) == 0;
+}
+
+Duration thread_cpu_time() noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds{t.tv_sec} + Duration{t.tv_nsec};
 }
 
 void exact_timers() { prctl(PR_SET_TIMERSLACK, 1); }

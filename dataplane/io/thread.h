@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "base/time.h"
 
 #include <string>
 #include <vector>
@@ -13,6 +14,10 @@ std::vector<unsigned> allowed_cpus();
 // For the calling thread. At most 15 characters ("culvert-w0").
 void name_thread(const std::string& name);
 Result<void, std::string> pin_thread(unsigned cpu);
+// The calling thread before all normal ones (SCHED_FIFO, lowest priority), or like them again. False: it may not.
+bool set_realtime(bool on) noexcept;
+// That the calling thread has used.
+Duration thread_cpu_time() noexcept;
 // Timers of the calling thread fire when they are due, not up to 50 us later.
 void exact_timers();
 

@@ -48,9 +48,11 @@ private:
     std::uint64_t octets_ = 0;
 };
 
-void classify_one(Context& ctx, Input& input, rte_mbuf* m) noexcept
+void classify_one(Context& ctx, Input& input, rte_mbuf* m, std::size_t place) noexcept
 {
     auto& meta = begin(m, ctx.now);
+    meta.stamped_by = ctx.stamped_by;
+    if (!ctx.stamps.empty()) meta.received_at = ctx.stamps[place];
     if (m->nb_segs != 1 || m->data_len < sizeof(wire::EthernetHeader)) return meta.end(Verdict::DropTruncated);
     const auto& frame = header_at<wire::EthernetHeader>(m, 0);
     const MacAddress destination = frame.destination;
@@ -101,7 +103,7 @@ void classify(Context& ctx, Burst& burst, PortId port) noexcept
     for (std::size_t i = 0; i < burst.size(); ++i) {
         burst.prefetch_mbuf(i + 2 * kPrefetchAhead);
         burst.prefetch(i + kPrefetchAhead);
-        classify_one(ctx, input, burst[i]);
+        classify_one(ctx, input, burst[i], i);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "dataplane/node/flow_hash.h"
 #include "dataplane/node/gre_sequence.h"
 #include "dataplane/node/hold.h"
+#include "dataplane/node/loans.h"
 #include "dataplane/node/owner_hints.h"
 #include "dataplane/node/packet_list.h"
 #include "dataplane/node/reassembly.h"
@@ -41,6 +42,9 @@ struct Context {
     std::span<api::TunnelActivity> tunnel_activity{};  // by InterfaceId, shared by all workers
 
     TimePoint now{};  // of the poll round
+    // When the frames of the burst that is being classified came in, by their device; empty: now.
+    std::span<const std::int64_t> stamps{};
+    api::TimestampSource stamped_by = api::TimestampSource::Tsc;
     std::uint32_t next_fragment_id = 0;
     bool told_control = false;  // wake it at the end of the round
     TokenBucket icmp{1000, 100};
@@ -52,12 +56,11 @@ struct Context {
     GreSequences gre{};
     Reassembly reassembly{{}, hash_seed};
 
+    LoanDesk loans{};
     std::array<PacketList, kStageCount> queues{};
     // Of the burst at hand; here, so that they are initialised only once.
     std::array<wg::SealJob, kBurstMax> seals;
     std::array<wg::OpenJob, kBurstMax> opens;
-    std::array<esp::SealJob, kBurstMax> esp_seals;
-    std::array<esp::OpenJob, kBurstMax> esp_opens;
 
     // Queues a packet that a stage made, for the stage that its metadata names.
     void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }

@@ -173,28 +173,43 @@ private:
 
 }  // namespace
 
+// 1. find the ESP packet in each
+// 2. open all of them, here or elsewhere
+// 3. what is inside enters anew
 void decap_esp(Context& ctx, Burst& burst) noexcept
 {
-    auto& jobs = ctx.esp_opens;
-    std::array<std::uint8_t, kBurstMax> ecn_bits;
+    auto& batch = ctx.loans.next(ctx);
+    batch.craft = Craft::EspOpen;
     for (std::size_t i = 0; i < burst.size(); ++i) {
         burst.prefetch(i + kPrefetchAhead);
-        find_esp(burst[i], jobs[i], ecn_bits[i]);
+        find_esp(burst[i], batch.opens[i], batch.ecn[i]);
     }
+    batch.packets = burst;
+    ctx.sas.begin_open(std::span{batch.opens}.first(burst.size()), batch.work);
+    if (ctx.loans.lend(ctx, batch)) return burst.clear();
 
-    ctx.sas.open(std::span{jobs}.first(burst.size()), ctx.now);
+    ctx.sas.keep();
+    batch.work.ciphers.open(ctx.sas.aead());
+    end_decap_esp(ctx, batch);
+    ctx.sas.unkeep();
+}
 
+void end_decap_esp(Context& ctx, Batch& batch) noexcept
+{
+    ctx.sas.end_open(ctx.now, batch.work);
+
+    auto& packets = batch.packets;
     Run run{ctx};
-    for (std::size_t i = 0; i < burst.size(); ++i) {
+    for (std::size_t i = 0; i < packets.size(); ++i) {
         // The cipher has had the caches for itself.
-        if (i + kPrefetchAhead < burst.size()) {
-            rte_prefetch0(burst[i + kPrefetchAhead]);
-            rte_prefetch0(&burst.meta(i + kPrefetchAhead));
+        if (i + kPrefetchAhead < packets.size()) {
+            rte_prefetch0(packets[i + kPrefetchAhead]);
+            rte_prefetch0(&packets.meta(i + kPrefetchAhead));
         }
-        auto& meta = burst.meta(i);
-        const auto& job = jobs[i];
+        auto& meta = packets.meta(i);
+        const auto& job = batch.opens[i];
         if (job.protection != kNoProtection) [[likely]] {
-            const auto verdict = run.enter(burst[i], job, ecn_bits[i]);
+            const auto verdict = run.enter(packets[i], job, batch.ecn[i]);
             if (verdict != Verdict::Forward) meta.end(verdict);
             continue;
         }

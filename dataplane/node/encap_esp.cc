@@ -19,47 +19,33 @@ constexpr std::size_t kFrameHeaders = api::kEspHeader + 8 + sizeof(wire::Ipv4Hea
 bool is_v6(rte_mbuf* m) noexcept { return header_at<std::uint8_t>(m, 0) >> 4 == 6; }
 
 // What of the inner packet a tunnel's outer one follows.
-struct Inner {
-    std::uint8_t tos;
-    std::uint8_t ttl;
-    bool dont_fragment;
-};
-
-Inner look_at(rte_mbuf* m) noexcept
+void look_at(rte_mbuf* m, EspOutgoing& packet) noexcept
 {
     if (is_v6(m)) {
         const auto& ip = ipv6(m);
+        packet.tos = ip.traffic_class();
+        packet.ttl = ip.hop_limit;
         // RFC 2473 7.1: what has IPv6's minimum size has to get through, in fragments if need be.
-        return {ip.traffic_class(), ip.hop_limit, m->data_len > wire::kIpv6MinimumMtu};
+        packet.dont_fragment = m->data_len > wire::kIpv6MinimumMtu;
+    } else {
+        const auto& ip = ipv4(m);
+        packet.tos = ip.tos;
+        packet.ttl = ip.ttl;
+        packet.dont_fragment = ip.dont_fragment();
     }
-    const auto& ip = ipv4(m);
-    return {ip.tos, ip.ttl, ip.dont_fragment()};
 }
 
 // Packets of one protection come in runs: what is the same for all of a run is looked up, and counted, once. Of two
 // passes, the first makes them ready for the cipher and the second gives them their outer headers.
 class Run {
 public:
-    struct Packet {
-        rte_mbuf* m;
-        const fib::Protection* protection;
-        const esp::Outbound* how;
-        Inner inner;
-        std::uint8_t header;  // transport: octets of IP header
-    };
-
     explicit Run(Context& ctx) noexcept : ctx_(ctx) {}
     ~Run() { count(); }
 
-    Verdict prepare(rte_mbuf* m, Packet& packet, esp::SealJob& job) noexcept
+    Verdict prepare(rte_mbuf* m, EspOutgoing& packet, esp::SealJob& job) noexcept
     {
         auto& meta = metadata(m);
-        if (meta.protection != id_ || protection_ == nullptr) {
-            id_ = meta.protection;
-            protection_ = ctx_.tables.protection(id_);
-            owner_ = ctx_.owner_of(id_);
-            how_ = ctx_.sas.sending(id_);
-        }
+        enter(meta.protection);
         if (protection_ == nullptr) return Verdict::DropEspNoSa;
         if (owner_ != ctx_.self) {
             meta.owner = owner_;
@@ -71,15 +57,14 @@ public:
         if (!make_room(m, kFront, esp::kMaxBack)) return Verdict::DropNoBuffer;
 
         const bool v6 = is_v6(m);
-        packet.m = m;
-        packet.protection = protection_;
+        packet.protection = id_;
         packet.how = how_;
         packet.header = 0;
         job.protection = id_;
         job.length = m->data_len;
         job.data = rte_pktmbuf_mtod(m, std::uint8_t*);
         if (how_->mode == api::EspMode::Tunnel) {
-            packet.inner = look_at(m);
+            look_at(m, packet);
             job.next_header = static_cast<std::uint8_t>(v6 ? wire::Protocol::Ipv6 : wire::Protocol::Ipv4);
         } else {
             // The header of GRE's outer packet, which has no options, makes room for ESP's.
@@ -96,14 +81,15 @@ public:
         return Verdict::Forward;
     }
 
-    void send(const Packet& packet, const esp::SealJob& job) noexcept
+    void send(rte_mbuf* m, const EspOutgoing& packet, const esp::SealJob& job) noexcept
     {
-        rte_mbuf* m = packet.m;
         auto& meta = metadata(m);
+        enter(packet.protection);
+        if (protection_ == nullptr) return meta.end(Verdict::DropEspNoSa);
         ++meta.encapsulations;
         meta.protection = kNoProtection;
-        const auto& p = *packet.protection;
-        if (p.inner == api::EspInner::Ip) count(p.interface, job.length);
+        meta.clear(Flag::Protected);
+        if (protection_->inner == api::EspInner::Ip) count(protection_->interface, job.length);
         append(m, static_cast<std::uint16_t>(job.sealed_length - packet.how->front - job.length));
         if (packet.how->mode == api::EspMode::Tunnel)
             tunnel(m, packet);
@@ -112,19 +98,27 @@ public:
     }
 
 private:
-    void tunnel(rte_mbuf* m, const Packet& packet) noexcept
+    void enter(ProtectionId id) noexcept
     {
-        const auto& p = *packet.protection;
+        if (id == id_ && protection_ != nullptr) return;
+        id_ = id;
+        protection_ = ctx_.tables.protection(id);
+        owner_ = ctx_.owner_of(id);
+        how_ = ctx_.sas.sending(id);
+    }
+
+    void tunnel(rte_mbuf* m, const EspOutgoing& packet) noexcept
+    {
+        const auto& p = *protection_;
         const auto& how = *packet.how;
         rte_pktmbuf_prepend(m, how.front);
-        const auto& inner = packet.inner;
-        const auto dscp = p.copy_dscp ? inner.tos & ~3 : p.dscp << 2;
-        const auto ecn = p.ecn == api::EspEcn::Normal ? inner.tos & 3 : kEcnNotCapable;  // RFC 6040 4.1, 4.3
+        const auto dscp = p.copy_dscp ? packet.tos & ~3 : p.dscp << 2;
+        const auto ecn = p.ecn == api::EspEcn::Normal ? packet.tos & 3 : kEcnNotCapable;  // RFC 6040 4.1, 4.3
         const bool df = p.fragmentation == api::EspFragmentation::Before &&
-                        (p.df == api::EspDf::Set || (p.df == api::EspDf::Copy && inner.dont_fragment));
+                        (p.df == api::EspDf::Set || (p.df == api::EspDf::Copy && packet.dont_fragment));
         const OuterFields fields{.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++),
                                  .tos = static_cast<std::uint8_t>(dscp | ecn),
-                                 .ttl = p.ttl != 0 ? p.ttl : inner.ttl,
+                                 .ttl = p.ttl != 0 ? p.ttl : packet.ttl,
                                  .dont_fragment = df,
                                  .flow_label = metadata(m).flow_hash};  // RFC 6438
         if (&how != outer_of_) {
@@ -138,7 +132,7 @@ private:
     }
 
     // The header that is there says what follows it now; in UDP, the ends are those that the SA knows.
-    void transport(rte_mbuf* m, const Packet& packet) noexcept
+    void transport(rte_mbuf* m, const EspOutgoing& packet) noexcept
     {
         const auto& how = *packet.how;
         auto& meta = metadata(m);
@@ -163,7 +157,7 @@ private:
             auto& ip = ipv4(m);
             ip.protocol = protocol;
             ip.total_length = m->data_len;
-            if (packet.protection->fragmentation == api::EspFragmentation::After) ip.fragment = 0;
+            if (protection_->fragmentation == api::EspFragmentation::After) ip.fragment = 0;
             if (how.udp) {
                 ip.source = how.local.address.v4().value;
                 ip.destination = how.remote.address.v4().value;
@@ -207,35 +201,60 @@ private:
 }  // namespace
 
 // 1. make each packet ready
-// 2. seal all of them
+// 2. seal all of them, here or elsewhere
 // 3. outer headers; the lookup in the outer VRF is next
 void encap_esp(Context& ctx, Burst& burst) noexcept
 {
-    auto& jobs = ctx.esp_seals;
-    std::array<Run::Packet, kBurstMax> packets;
-    std::size_t n = 0;
-    Run run{ctx};
-    for (std::size_t i = 0; i < burst.size(); ++i) {
-        const auto verdict = run.prepare(burst[i], packets[n], jobs[n]);
-        if (verdict == Verdict::Forward) [[likely]]
-            ++n;
-        else
-            burst.meta(i).end(verdict);
-    }
-
-    ctx.sas.seal(std::span{jobs}.first(n), ctx.now);
-
-    for (std::size_t i = 0; i < n; ++i) {
-        // The cipher has had the caches for itself.
-        if (i + kPrefetchAhead < n) {
-            rte_prefetch0(packets[i + kPrefetchAhead].m);
-            rte_prefetch0(&metadata(packets[i + kPrefetchAhead].m));
-            rte_prefetch0(jobs[i + kPrefetchAhead].data - kFrameHeaders);
+    auto& batch = ctx.loans.next(ctx);
+    batch.craft = Craft::EspSeal;
+    auto& packets = batch.packets;
+    packets.clear();
+    std::size_t kept = 0;
+    {
+        Run run{ctx};
+        for (std::size_t i = 0; i < burst.size(); ++i) {
+            rte_mbuf* m = burst[i];
+            const auto n = packets.size();
+            const auto verdict = run.prepare(m, batch.outgoing[n], batch.seals[n]);
+            if (verdict == Verdict::Forward) [[likely]] {
+                packets.push(m);
+            } else {
+                metadata(m).end(verdict);
+                burst.data()[kept++] = m;
+            }
         }
-        if (jobs[i].verdict == Verdict::Forward) [[likely]]
-            run.send(packets[i], jobs[i]);
+    }
+    burst.set_size(kept);
+    if (packets.empty()) return;
+    ctx.sas.begin_seal(std::span{batch.seals}.first(packets.size()), ctx.now, batch.work);
+    if (ctx.loans.lend(ctx, batch)) return;
+
+    ctx.sas.keep();
+    batch.work.ciphers.seal(ctx.sas.aead());
+    end_encap_esp(ctx, batch);
+    ctx.sas.unkeep();
+    if (burst.empty())
+        burst = packets;
+    else
+        for (std::size_t i = 0; i < packets.size(); ++i) ctx.emit(packets[i]);
+}
+
+void end_encap_esp(Context& ctx, Batch& batch) noexcept
+{
+    Run run{ctx};
+    auto& packets = batch.packets;
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+        // The cipher has had the caches for itself.
+        if (i + kPrefetchAhead < packets.size()) {
+            rte_prefetch0(packets[i + kPrefetchAhead]);
+            rte_prefetch0(&packets.meta(i + kPrefetchAhead));
+            rte_prefetch0(batch.seals[i + kPrefetchAhead].data - kFrameHeaders);
+        }
+        const auto& job = batch.seals[i];
+        if (job.verdict == Verdict::Forward) [[likely]]
+            run.send(packets[i], batch.outgoing[i], job);
         else
-            metadata(packets[i].m).end(jobs[i].verdict);
+            packets.meta(i).end(job.verdict);
     }
 }
 

@@ -55,6 +55,7 @@ public:
         auto& meta = metadata(m);
         if (!known_) return meta.end(Verdict::DropInterfaceDown);
         ++meta.encapsulations;
+        meta.clear(Flag::Protected);
         packets_ += job.length != 0;
         octets_ += job.length;
         // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.

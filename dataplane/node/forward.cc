@@ -120,9 +120,13 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
     auto next = Stage::Rewrite;
     switch (n.kind) {
         [[likely]] case NexthopKind::Adjacency:
+            if (meta.has(Flag::Protected)) [[unlikely]]
+                return meta.end(Verdict::DropProtectedClear);
             if (!n.resolved) return hold_for_neighbor(ctx, m, lookup_again, n.gateway);
             break;
-        case NexthopKind::Glean: return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
+        case NexthopKind::Glean:
+            if (meta.has(Flag::Protected)) return meta.end(Verdict::DropProtectedClear);
+            return hold_for_neighbor(ctx, m, lookup_again, Ip::destination(m));
         case NexthopKind::WireguardPeer:
             meta.peer = n.peer;
             next = Stage::EncapWireguard;

@@ -49,6 +49,8 @@ void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
     }
     meta.path = path.nexthop;
+    if (leaf.protected_only()) [[unlikely]]
+        meta.set(Flag::Protected);
     switch (path.nexthop->kind) {
         [[likely]] case NexthopKind::Adjacency:
         case NexthopKind::Glean:

@@ -50,6 +50,7 @@ enum class Flag : std::uint8_t {
     Encrypted = 16,    // the outer packet of a tunnel; `output` is still the tunnel while it is looked up
     NeedsSource = 32,  // its source is the address of the interface it leaves by
     LinkScope = 64,    // has a link-local address: not forwarded
+    Protected = 128,   // must not leave before it is encrypted, in whatever tunnel it is by then
 };
 
 // What culvert knows of a packet, in the mbuf's private area. Nothing else travels with a packet, not through the

@@ -46,7 +46,8 @@ OuterIp::OuterIp(VrfId vrf, wire::Protocol protocol, const IpAddress& source, co
 void OuterIp::put(rte_mbuf* m, const OuterFields& f) const noexcept
 {
     auto& meta = metadata(m);
-    meta.flags &= static_cast<std::uint8_t>(Flag::Control) | static_cast<std::uint8_t>(Flag::Traced);
+    meta.flags &= static_cast<std::uint8_t>(Flag::Control) | static_cast<std::uint8_t>(Flag::Traced) |
+                  static_cast<std::uint8_t>(Flag::Protected);
     meta.set(Flag::FromUs);
     meta.set(Flag::Encrypted);
     if (!own_source_) meta.set(Flag::NeedsSource);

@@ -44,6 +44,9 @@ void encap_gre(Context& ctx, Burst& burst) noexcept;
 void encap_wireguard(Context& ctx, Burst& burst) noexcept;
 // Seals for the protection; the outer packet is looked up in the outer VRF. Without a live SA nothing leaves.
 void encap_esp(Context& ctx, Burst& burst) noexcept;
+// What is left to do of a burst after its cipher; each packet is given its next stage.
+void end_encap_esp(Context& ctx, Batch& batch) noexcept;
+void end_decap_esp(Context& ctx, Batch& batch) noexcept;
 void rewrite(Context& ctx, Burst& burst) noexcept;
 
 }  // namespace culvert::node

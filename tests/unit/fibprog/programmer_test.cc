@@ -717,6 +717,7 @@ TEST_F(FailoverTest, ANextHopObeysTheSessionOfItsGateway)
     EXPECT_EQ(session_of("10.50.0.0/16"), kNoBfdSession);
     EXPECT_EQ(programmer.gateway_of(group_of("20.0.0.0/8").members.at(0).nexthop), on(kEth0, "10.0.0.2"));
     EXPECT_EQ(programmer.nexthops_of({kVrf, kNoInterface, address("10.50.0.1")}).size(), 1U);
+    EXPECT_EQ(session_of("10.0.0.2/32"), kNoBfdSession) << "the gateway itself may be spoken to";
     // A route that comes later obeys too.
     bgp("40.0.0.0/8", {"10.0.0.2", "10.0.0.3"});
     run();

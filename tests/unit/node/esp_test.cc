@@ -319,6 +319,80 @@ TEST_F(EspTunnel, AnotherProtectionsPacketsAreNotTaken)
     EXPECT_EQ(b.count(Verdict::DropTunnelClear), 1u);
 }
 
+// A `protected` route, whatever it leads to.
+TEST_F(EspTunnel, AProtectedPrefixNeverLeavesInClear)
+{
+    tunnel({});
+    install();
+    std::uint32_t id = 1000;
+    const auto next_hop = [&](api::SetNexthop n) {
+        n.id = NexthopId{id++};
+        a.apply(n);
+        return n.id;
+    };
+    const auto group = [&](NexthopId n, GroupId backup = kNoGroup) {
+        const GroupId g{id++};
+        a.apply(api::SetGroup{.id = g, .member_count = 1, .backup = backup});
+        a.apply(api::SetGroupMember{.group = g, .position = 0, .weight = 1, .nexthop = n});
+        return g;
+    };
+    const auto route = [&](GroupId g) {
+        for (const auto* to : {"10.2.0.0/16", "2001:db8:b::/48"})
+            a.apply(api::SetRoute{kDefaultVrf, prefix(to), g, true});
+    };
+    const auto leaves = [&] {
+        a.sent.clear();
+        a.from_lan(inner4());
+        a.from_lan(inner6());
+        a.from_host(packet(Udp4{.from = ip4("10.1.0.1"), .to = ip4("10.2.0.5")}));
+        return a.sent.size();
+    };
+    const auto clear = next_hop({.id = {},
+                                 .kind = api::NexthopKind::Adjacency,
+                                 .resolved = true,
+                                 .interface = kWanIf,
+                                 .gateway = ip("192.0.2.2"),
+                                 .mac = kPeerMac});
+    const auto sealed = next_hop({.id = {}, .kind = api::NexthopKind::Tunnel, .interface = kTunnel});
+
+    route(group(clear));
+    EXPECT_EQ(leaves(), 0u);
+    EXPECT_EQ(a.count(Verdict::DropProtectedClear), 3u);
+    route(group(next_hop({.id = {}, .kind = api::NexthopKind::Glean, .interface = kWanIf})));
+    EXPECT_EQ(leaves(), 0u);
+    EXPECT_EQ(a.count(Verdict::DropProtectedClear), 6u);
+    route(group(sealed, group(clear)));
+    EXPECT_EQ(leaves(), 3u);
+    for (auto& s : a.sent) EXPECT_EQ(s.frame[14 + 9], 50);
+
+    // The tunnel goes down: its backup is in clear.
+    a.apply(api::SetInterface{.id = kTunnel, .vrf = kDefaultVrf, .kind = api::InterfaceKind::Tunnel, .up = false});
+    EXPECT_EQ(leaves(), 0u);
+    EXPECT_EQ(a.count(Verdict::DropProtectedClear), 9u);
+
+    // GRE without protection, whose outer packet would leave in clear; and the same inside of a tunnel that encrypts.
+    a.apply(api::SetInterface{
+        .id = kTunnel, .vrf = kDefaultVrf, .kind = api::InterfaceKind::Tunnel, .up = true, .mtu = 1400});
+    const InterfaceId plain{20};
+    a.apply(api::SetInterface{
+        .id = plain, .vrf = kDefaultVrf, .kind = api::InterfaceKind::Tunnel, .up = true, .mtu = 1300});
+    a.apply(api::SetTunnel{.interface = plain,
+                           .outer_vrf = kDefaultVrf,
+                           .mode = api::TunnelMode::Gre,
+                           .source = ip("192.0.2.1"),
+                           .destination = ip("198.51.100.9")});
+    route(group(next_hop({.id = {}, .kind = api::NexthopKind::Tunnel, .interface = plain})));
+    EXPECT_EQ(leaves(), 0u);
+    EXPECT_EQ(a.count(Verdict::DropProtectedClear), 12u);
+    a.apply(api::SetRoute{kDefaultVrf, prefix("198.51.100.9/32"), group(sealed)});
+    EXPECT_EQ(leaves(), 3u);
+    for (auto& s : a.sent) EXPECT_EQ(s.frame[14 + 9], 50);
+
+    // A route beside it that is not protected still leaves.
+    a.from_lan(packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("198.51.100.7")}));
+    EXPECT_EQ(a.sent.size(), 4u);
+}
+
 // ---- outer headers -------------------------------------------------------------------------------------------------
 
 TEST_F(EspTunnel, DscpAndEcnAreCopiedOut)
