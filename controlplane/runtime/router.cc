@@ -108,6 +108,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
     bfd_.bgp_wishes = [this] { return bgp_.bfd_wishes(); };
     bfd_.bgp_changed = [this](VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
                               const BfdStatus& after) { bgp_.on_bfd(vrf, peer, interface, before, after); };
+    bfd_.protection = [this](InterfaceId interface) { return tunnels_.protection(interface); };
     bfd_.statics_changed = [this] { apply_routes(effective_); };
 
     vrfs_.scopes_changed = [this] {

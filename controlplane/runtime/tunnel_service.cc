@@ -791,6 +791,13 @@ std::optional<TunnelService::View> TunnelService::view(const std::string& interf
     return v;
 }
 
+ProtectionId TunnelService::protection(InterfaceId id) const
+{
+    for (const auto& [name, tunnel] : tunnels_)
+        if (tunnel.id == id) return tunnel.protection ? tunnel.protection->id : kNoProtection;
+    return kNoProtection;
+}
+
 std::vector<std::string> TunnelService::names() const
 {
     std::vector<std::string> out;
