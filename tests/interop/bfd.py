@@ -189,7 +189,7 @@ def test_bfd_frr_echo():
         wait_for("our echo to come back", lambda: counters(r)["echo-packet-input"] > 20, 10)
 
         def theirs():
-                    c = next(c for c in json.loads(frr.vtysh("show bfd peers counters json")) if c["peer"] == "10.1.0.1")
+            c = next(c for c in json.loads(frr.vtysh("show bfd peers counters json")) if c["peer"] == "10.1.0.1")
             return c["echo-packet-input"] > 20 and c
         wait_for("FRR's echo to come back from us", theirs, 10)
         time.sleep(2)
