@@ -83,6 +83,17 @@ Result<void, std::string> read_keys(const config::KeyChain& chain, config::BfdAu
     return {};
 }
 
+std::set<std::pair<std::string, config::BfdAuthenticationType>> used_key_chains(const config::Model& model)
+{
+    std::set<std::pair<std::string, config::BfdAuthenticationType>> out;
+    const auto use = [&](const BfdSettings& settings) {
+        if (settings.authentication) out.emplace(settings.authentication->key_chain, settings.authentication->type);
+    };
+    for (const auto& [name, profile] : model.bfd_profiles) use(profile.settings);
+    for (const auto& [key, peer] : model.bfd_peers) use(peer.settings);
+    return out;
+}
+
 std::string_view to_string(api::BfdState state)
 {
     switch (state) {
@@ -122,7 +133,10 @@ BfdService::BfdService(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, Worke
       sessions_(static_cast<BfdSessions::Actions&>(*this), core.random)
 {}
 
-BfdService::~BfdService() = default;
+BfdService::~BfdService()
+{
+    for (auto& [authentication, keys] : keys_) crypto::wipe(&keys.keys, sizeof keys.keys);
+}
 
 // ---- commit
 // -----------------------------------------------------------------------------------------------------------
@@ -131,13 +145,7 @@ void BfdService::check_keys(
     const config::Model& model, std::vector<config::Diagnostic>& problems,
     const std::function<unsigned(const std::string& path, const std::string& statement)>& line_of)
 {
-    std::set<std::pair<std::string, config::BfdAuthenticationType>> used;
-    const auto use = [&](const BfdSettings& settings) {
-        if (settings.authentication) used.emplace(settings.authentication->key_chain, settings.authentication->type);
-    };
-    for (const auto& [name, profile] : model.bfd_profiles) use(profile.settings);
-    for (const auto& [key, peer] : model.bfd_peers) use(peer.settings);
-    for (const auto& [name, type] : used) {
+    for (const auto& [name, type] : used_key_chains(model)) {
         const auto chain = model.key_chains.find(name);
         if (chain == model.key_chains.end()) continue;
         api::SetBfdSession word;
@@ -149,12 +157,37 @@ void BfdService::check_keys(
     }
 }
 
+void BfdService::read_key_chains()
+{
+    const auto used = used_key_chains(model_);
+    for (auto it = keys_.begin(); it != keys_.end();) {
+        const auto next = std::next(it);
+        if (!used.contains(it->first)) {
+            crypto::wipe(&it->second.keys, sizeof it->second.keys);
+            keys_.erase(it);
+        }
+        it = next;
+    }
+    for (const auto& [name, type] : used) {
+        const auto chain = model_.key_chains.find(name);
+        if (chain == model_.key_chains.end()) continue;
+        api::SetBfdSession word;
+        // The commit has read them once; what is gone since is complained of, and nothing more.
+        if (const auto read = read_keys(chain->second, type, word))
+            keys_[{name, type}] = {word.keys, word.key_count, word.sending_key};
+        else
+            log::error("bfd", "{}", read.error());
+        crypto::wipe(&word.keys, sizeof word.keys);
+    }
+}
+
 void BfdService::configure(const config::Model& model)
 {
     model_.key_chains = model.key_chains;
     model_.bfd_profiles = model.bfd_profiles;
     model_.bfd_peers = model.bfd_peers;
     model_.vrfs = model.vrfs;
+    read_key_chains();
     dirty_ = true;
     core_.loop.wake_slice();
 }
@@ -372,16 +405,13 @@ BfdWanted BfdService::to_wanted(const BfdSessionKey& key, const Wish& wish, BfdS
     // RFC 5883 3: no echo over several hops.
     word.required_min_echo_rx = key.multihop ? 0 : microseconds(sum.echo_receive_interval, BfdSettings::kEchoInterval);
     if (sum.authentication) {
-        const auto chain = model_.key_chains.find(sum.authentication->key_chain);
-        const auto read =
-            chain == model_.key_chains.end()
-                ? Result<void, std::string>{Error{"there is no key chain " + sum.authentication->key_chain}}
-                : read_keys(chain->second, sum.authentication->type, word);
-        if (!read) {
-            // The commit has read them once. Never without authentication rather than with what is left.
-            log::error("bfd", "{} stays down: {}", out.name, read.error());
-            word.key_count = 0;
-            word.admin_down = true;
+        const auto keys = keys_.find({sum.authentication->key_chain, sum.authentication->type});
+        if (keys != keys_.end()) {
+            word.keys = keys->second.keys;
+            word.key_count = keys->second.count;
+            word.sending_key = keys->second.sending;
+        } else {
+            word.admin_down = true;  // never without
         }
     }
     const auto peer = entry && entry->kind() == api::InterfaceKind::Wireguard

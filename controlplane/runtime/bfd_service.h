@@ -9,6 +9,7 @@
 #include "controlplane/runtime/vrfs.h"
 #include "controlplane/runtime/worker_links.h"
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -146,6 +147,7 @@ private:
     void wish_interfaces();
     Wish& wish(const Place& place);
     std::vector<config::BfdSettings> with_profile(const std::string& name) const;
+    void read_key_chains();
     BfdWanted to_wanted(const BfdSessionKey& key, const Wish& wish, config::BfdSettings& sum);
     Core& core_;
     InterfaceTable& interfaces_;
@@ -165,6 +167,13 @@ private:
     std::set<std::pair<VrfId, IpAddress>> tracked_, tracking_;
     std::map<BfdSessionId, Counts> cleared_;
     std::map<BfdSessionId, std::uint64_t> notifications_;
+    // As they were read at the last commit that could: a file that is gone since takes no session down.
+    struct Keys {
+        std::array<api::BfdKey, api::SetBfdSession::kMaxKeys> keys{};
+        std::uint8_t count = 0;
+        std::uint8_t sending = 0;
+    };
+    std::map<std::pair<std::string, config::BfdAuthenticationType>, Keys> keys_;  // by chain and what it is used for
     bool dirty_ = true;
 };
 

@@ -1,4 +1,5 @@
 """BFD with FRR's bfdd and with BIRD: up, what was negotiated, down in time after a silent cut, up again."""
+import json
 import re
 import time
 
@@ -73,7 +74,6 @@ FRR = """bfd
 
 
 def frr_status(frr, peer="10.1.0.1"):
-    import json
     return next((s for s in json.loads(frr.vtysh("show bfd peers json")) if s["peer"] == peer), {})
 
 
@@ -83,6 +83,29 @@ def negotiated(r, ms, multiplier=3, peer="10.1.0.2"):
            s["negotiated-transmit-interval-us"], s["negotiated-detection-time-us"])
     if got != (ms, ms, multiplier, ms * 1000, ms * 1000 * multiplier):
         raise Failure(f"negotiated {got}")
+
+
+def labels(text):
+    """What stands before the colons, below the first peer."""
+    return {line.split(":")[0].strip() for line in text.splitlines() if ":" in line}
+
+
+def same_views(r, frr):
+    """Whoever reads FRR's views finds in ours the same keys, of the same types, and the same words."""
+    for words in ("peers", "peers brief", "peers counters"):
+        theirs, ours = json.loads(frr.vtysh(f"show bfd {words} json"))[0], r.json(f"show bfd {words}")[0]
+        for key, value in theirs.items():
+            if key not in ours or type(ours[key]) is not type(value):
+                raise Failure(f"show bfd {words} json: {key} is {value!r} of FRR, {ours.get(key)!r} of ours")
+        missing = labels(frr.vtysh(f"show bfd {words}")) - labels(r.show(f"show bfd {words}"))
+        missing = {m for m in missing if not m.startswith("peer ")}
+        if missing:
+            raise Failure(f"show bfd {words}: FRR has {missing}")
+    one = set(json.loads(frr.vtysh("show bfd peer 10.1.0.1 interface eth0 json"))) - set(r.json("show bfd peer 10.1.0.2 interface e0"))
+    if one:
+        raise Failure(f"show bfd peer X json: FRR has {one}")
+    if r.cli("show bfd peer 192.0.2.1", check=False).returncode != 1 or r.json("show bfd vrf RED peers") != []:
+        raise Failure("what is not there is shown")
 
 
 def with_frr(ms):
@@ -96,8 +119,11 @@ def with_frr(ms):
         wait_for("the slow start to be over", lambda: session(r)["remote-transmit-interval"] == ms, 10)
         negotiated(r, ms)
         wait_for("the static route", lambda: r.route("10.8.0.0/16"), 5)
+        same_views(r, frr)
         took = [cut_and_heal(lab, r, peer_up, 3 * ms, route="10.8.0.0/16") for _ in range(2)]
         s = session(r)
+        if s["timestamp-source"] == "none" or s["own-stalls"] < 0 or sum(s["received-intervals"]) == 0:
+            raise Failure(f"nothing was measured: {s}")
         return (f"down {', '.join(f'{t:.1f}' for t in took)} ms after the last packet (limit {3 * ms}), largest gap sent "
                 f"{s['largest-transmit-gap-us'] / 1000:.1f} ms, own stalls {s['own-stalls']}, time stamps {s['timestamp-source']}")
 
@@ -110,10 +136,13 @@ def test_bfd_frr_20ms():
     return with_frr(20)
 
 
-def test_bfd_frr_ipv6():
+def test_bfd_frr_ipv6_in_a_vrf():
     with Lab("cvbfd6") as lab:
-        r = pair(lab, "bfd\n peer 2001:db8:1::2\n  receive-interval 50\n  transmit-interval 50\n", "2001:db8:1::1/64",
-                 "2001:db8:1::2/64")
+        lab.bridge("hub", ("r", "r0"), ("p", "eth0"))
+        lab.address("p", "eth0", "2001:db8:1::2/64")
+        r = lab.router("r", "hostname r\nvrf RED\nexit-vrf\ninterface e0\n port kernel r0\n vrf RED\n ipv6 address 2001:db8:1::1/64\n"
+                            "failover\n hold-up 200\nexit\n"
+                            "bfd\n peer 2001:db8:1::2 vrf RED\n  receive-interval 50\n  transmit-interval 50\n")
         frr = lab.frr("p", "bfd\n peer 2001:db8:1::1 local-address 2001:db8:1::2 interface eth0\n  receive-interval 50\n"
                            "  transmit-interval 50\n", bfd=True)
         peer_up = lambda: frr_status(frr, "2001:db8:1::1").get("status") == "up"
@@ -160,7 +189,6 @@ def test_bfd_frr_echo():
         wait_for("our echo to come back", lambda: counters(r)["echo-packet-input"] > 20, 10)
 
         def theirs():
-            import json
             c = next(c for c in json.loads(frr.vtysh("show bfd peers counters json")) if c["peer"] == "10.1.0.1")
             return c["echo-packet-input"] > 20 and c
         wait_for("FRR's echo to come back from us", theirs, 10)
@@ -294,3 +322,39 @@ def test_bfd_takes_bgp_down():
         if not r.established("10.1.0.2"):
             raise Failure("BGP went down with the peer's `shutdown` of BFD")
         return f"BGP was down {took:.0f} ms after the cut, looked at from outside"
+
+
+UNNUMBERED = """router bgp {asn}
+ bgp router-id {id}
+ no bgp ebgp-requires-policy
+ neighbor {link} interface remote-as external
+ neighbor {link} timers connect 1
+ neighbor {link} bfd
+"""
+
+
+def test_bfd_unnumbered_bgp():
+    with Lab("cvbfdun") as lab:
+        lab.bridge("hub", ("r", "r0"), ("p", "eth0"))
+        r = lab.router("r", "hostname r\ninterface e0\n port kernel r0\n bfd interval 50 min_rx 50 multiplier 3\n"
+                            + UNNUMBERED.format(asn=65001, id="10.1.0.1", link="e0"))
+        frr = lab.frr("p", UNNUMBERED.format(asn=65002, id="10.2.0.1", link="eth0")
+                      + " neighbor eth0 bfd profile fast\nbfd\n profile fast\n  receive-interval 50\n  transmit-interval 50\n",
+                      bfd=True)
+        wait_for("the unnumbered session", lambda: r.established("e0"), 30)
+        info = lambda: r.json("show bgp neighbors e0")["e0"]
+        wait_for("BFD to be up", lambda: info()["peerBfdInfo"]["status"] == "Up", 15)
+        s = r.json("show bfd peers")[0]
+        if not s["peer"].startswith("fe80::") or not s["local"].startswith("fe80::") or s["interface"] != "e0":
+            raise Failure(f"{s}")
+        wait_for("the slow start to be over", lambda: r.json("show bfd peers")[0]["negotiated-detection-time-us"] == 150000, 10)
+        lab.cut("hub", "r", "r0")
+        wait_for("BGP to be down", lambda: not r.established("e0"), 5, 0.02)
+        if info()["lastResetDueTo"] != "BFD down received":
+            raise Failure(f"{info()}")
+        record = failures(r)[0]
+        if not 148 <= record["detectionMsecs"] <= 150 + SLACK:
+            raise Failure(f"{record}")
+        lab.heal("hub", "r", "r0")
+        wait_for("BGP to be up again", lambda: r.established("e0"), 60)
+        return f"{record['detectionMsecs']:.1f} ms"

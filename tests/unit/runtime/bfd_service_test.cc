@@ -272,6 +272,7 @@ TEST_F(Service, WithoutItsKeysASessionStaysDown)
     const auto told_now = set("10.0.0.2");
     ASSERT_EQ(told_now.size(), 1U);
     EXPECT_TRUE(told_now.front().admin_down);
+    EXPECT_EQ(told_now.front().key_count, 0);
     std::vector<config::Diagnostic> problems;
     BfdService::check_keys(model, problems, [](const auto&, const auto&) { return 5U; });
     ASSERT_EQ(problems.size(), 1U);
