@@ -67,6 +67,8 @@ std::string_view text(api::SaLimit limit)
 
 }  // namespace
 
+TunnelService::Protection::Protection() = default;
+
 // ---- commit --------------------------------------------------------------------------------------------------------
 
 TunnelService::Keys TunnelService::read_keys(
