@@ -1,5 +1,6 @@
-#include "base/check.h"
 #include "crypto/aead.h"
+
+#include "base/check.h"
 #include "crypto/secret.h"
 #include "crypto/tag.h"
 
