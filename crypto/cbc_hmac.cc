@@ -1,6 +1,5 @@
-#include "crypto/aead.h"
-
 #include "base/check.h"
+#include "crypto/aead.h"
 #include "crypto/secret.h"
 #include "crypto/tag.h"
 
