@@ -393,7 +393,7 @@ Outcome sa_udp(Edit& edit)
     if (!sa) return edit.refusal();
     sa->udp.reset();
     if (edit.no) return {};
-    auto& udp = sa->udp.emplace();
+    auto& udp = *(sa->udp = ManualSa::Udp{});
     if (const auto port = edit.args.number("local")) udp.local = static_cast<std::uint16_t>(*port);
     if (const auto port = edit.args.number("remote")) udp.remote = static_cast<std::uint16_t>(*port);
     if (const auto seconds = edit.args.number("seconds")) udp.keepalive = Seconds{*seconds};
