@@ -1660,8 +1660,9 @@ constexpr Statement kStatements[] = {
      "neighbor PEER$peer bfd check-control-plane-failure",
      Setting,
      Cost::Apply,
-     "A session that BFD reports down stays while the neighbor said that its forwarding outlives its control plane, "
-     "until BGP's own timers end it.",
+     "Says in BFD packets that ours outlives our control plane; and a BFD session that goes down while the neighbor's "
+     "BGP "
+     "restarts, and that does not say the same, is not acted on.",
      {neighbor_bfd_check, show_neighbor_bfd_check}},
     {RouterBgp,
      "neighbor PEER$peer bfd strict [hold-time (1-4294967295)$seconds]",

@@ -387,7 +387,7 @@ BfdWanted BfdService::to_wanted(const BfdSessionKey& key, const Wish& wish, BfdS
     const auto peer = entry && entry->kind() == api::InterfaceKind::Wireguard
                           ? core_.programmer.peer_of(key.interface, key.peer)
                           : kNoPeer;
-    const auto guard = entry && protection ? protection(key.interface, key.peer) : kNoProtection;
+    const auto guard = entry && protection ? protection(key.interface) : kNoProtection;
     out.owner = core_.dataplane.bfd_owner(peer, guard);
     return out;
 }

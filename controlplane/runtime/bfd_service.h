@@ -68,8 +68,8 @@ public:
     // ---- the users of sessions
 
     std::function<std::vector<BgpBfdWish>()> bgp_wishes;
-    // What protects packets to `address` on a tunnel; not set: nothing does.
-    std::function<ProtectionId(InterfaceId interface, const IpAddress& address)> protection;
+    // What protects the packets of a tunnel; not set: nothing does.
+    std::function<ProtectionId(InterfaceId interface)> protection;
     // The state of a BGP neighbour's session is another one; the first one it has comes from Down.
     std::function<void(VrfId vrf, const IpAddress& peer, InterfaceId interface, const BfdStatus& before,
                        const BfdStatus& now)>

@@ -81,7 +81,8 @@ public:
         unsigned keepalives_missed = 0;
     };
     std::optional<View> view(const std::string& interface) const;
-    std::vector<std::string> names() const;  // of GRE tunnels and VTIs
+    std::vector<std::string> names() const;         // of GRE tunnels and VTIs
+    ProtectionId protection(InterfaceId id) const;  // kNoProtection: none
 
 private:
     struct Protection {
