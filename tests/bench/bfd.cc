@@ -86,6 +86,13 @@ struct Discard final : bfd::Actions {
     std::uint64_t sent = 0;
 };
 
+// Of virtual time for a round: some 200,000 packets, both ways.
+Duration span(std::size_t sessions, std::uint32_t interval, bool quick)
+{
+    const std::int64_t packets = quick ? 10'000 : 200'000;
+    return std::chrono::microseconds{interval} * packets / static_cast<std::int64_t>(2 * sessions);
+}
+
 // Calls arrive(n, now) for each packet of a peer, and due(now) for the engine's deadlines, for `length` of virtual
 // time.
 template <class Arrive, class Due>
@@ -125,7 +132,7 @@ void engine_alone(std::size_t n, std::uint32_t interval, double limit, bool quic
         packets.push_back(control(s, bfd::BfdState::Up));
         engine.on_packet(packets.back(), from, now);
     }
-    const Duration length = quick ? Duration{100ms} : Duration{2s};
+    const auto length = span(n, interval, quick);
     std::vector<double> shares;
     double each = 0;
     for (int round = 0; round < (quick ? 1 : 7); ++round) {
@@ -194,7 +201,7 @@ void whole_way(std::size_t n, std::uint32_t interval, double limit, bool quick)
         flush();
         r.events();
     }
-    const Duration length = quick ? Duration{50ms} : Duration{500ms};
+    const auto length = span(n, interval, quick);
     std::vector<double> shares;
     double each = 0;
     for (int round = 0; round < (quick ? 1 : 7); ++round) {
