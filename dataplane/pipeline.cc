@@ -108,6 +108,7 @@ void Pipeline::inject(const api::Inject& inject) noexcept
     std::memcpy(to, inject.bytes.data(), length);
     meta.vrf = inject.vrf;
     if (inject.kind == api::InjectKind::Packet) {
+        meta.set(Flag::Encrypted);  // a tunnel's own message
         meta.stage = input_stage(m);
         ctx_.emit(m);
         return drain();

@@ -10,7 +10,6 @@ namespace culvert::dataplane {
 // How far one receive queue has been read: who is silent is told from who hasn't been listened to.
 class Reception {
 public:
-    static constexpr std::size_t kFull = 32;    // a burst that is smaller left nothing behind
     static constexpr std::size_t kRing = 4096;  // frames that a queue holds at the most
 
     // After a burst of n frames that was begun at `now`. `drained`: nothing was left.

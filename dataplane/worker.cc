@@ -275,14 +275,16 @@ bool Worker::poll_ports() noexcept
     for (auto& q : queues_) {
         context_.now = clock_.now();  // the time stamp of frames whose device gives none
         const auto n = q.port->rx_burst(q.queue, frames.data(), kBurstMax);
-        q.reception.received(n, n < Reception::kFull && !q.port->pending(q.queue), context_.now);
+        const auto progress = q.port->progress(q.queue, n);
+        if (progress != io::Port::Progress::Apart)
+            q.reception.received(n, progress == io::Port::Progress::Drained, context_.now);
         std::array<std::int64_t, kBurstMax> times;
         context_.stamps = {};
         context_.stamped_by = api::TimestampSource::Tsc;
         if (n != 0 && q.stamps.take(std::span{frames}.first(n), context_.now, times)) {
             context_.stamps = std::span{times}.first(n);
             context_.stamped_by = q.stamps.source();
-            q.reception.stamped(TimePoint{Duration{times[n - 1U]}});
+            if (progress == io::Port::Progress::Behind) q.reception.stamped(TimePoint{Duration{times[n - 1U]}});
         }
         heard = std::min(heard, q.reception.heard_until());
         if (n == 0) continue;

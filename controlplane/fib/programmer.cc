@@ -989,6 +989,8 @@ void Programmer::set_tunnel_endpoint(const api::SetTunnelEndpoint& endpoint) { s
 void Programmer::remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint) { state_->push(endpoint); }
 void Programmer::set_protection(const api::SetProtection& protection) { state_->push(protection); }
 void Programmer::remove_protection(ProtectionId id) { state_->push(api::DeleteProtection{id}); }
+void Programmer::protect(VrfId vrf, const IpPrefix& prefix) { state_->push(api::SetProtectedPrefix{vrf, prefix}); }
+void Programmer::unprotect(VrfId vrf, const IpPrefix& prefix) { state_->push(api::DeleteProtectedPrefix{vrf, prefix}); }
 
 void Programmer::set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips)
 {

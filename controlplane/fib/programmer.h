@@ -146,6 +146,9 @@ public:
     void remove_tunnel_endpoint(const api::DeleteTunnelEndpoint& endpoint);
     void set_protection(const api::SetProtection& protection);
     void remove_protection(ProtectionId id);
+    // Destinations that leave by encrypted next hops only.
+    void protect(VrfId vrf, const IpPrefix& prefix);
+    void unprotect(VrfId vrf, const IpPrefix& prefix);
     // Adds or changes a peer. `allowed_ips` replaces the list; a prefix that another peer of the interface holds moves
     // here, as in WireGuard.
     void set_peer(const api::SetPeer& peer, const std::vector<IpPrefix>& allowed_ips);

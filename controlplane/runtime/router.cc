@@ -284,6 +284,7 @@ void Router::apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::P
         wireguard_.set(interface, keys.wireguard);
     }
     tunnels_.set(next, keys.ipsec);
+    apply_protected(next);
     apply_routes(next);
     for (const auto& [vrf, instance] : next.bgp) {
         const auto before = effective_.bgp.find(vrf);
@@ -330,6 +331,27 @@ std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& ro
     out.distance = route.distance;
     out.tag = route.tag;
     return out;
+}
+
+// Before the routes: no packet may find a new one in between.
+void Router::apply_protected(const config::Model& next)
+{
+    std::set<std::pair<VrfId, IpPrefix>> wanted;
+    for (const auto& [name, vrf] : next.vrfs) {
+        const auto id = vrfs_.id(name);
+        if (!id) continue;
+        if (vrf.protected_only) {
+            wanted.emplace(*id, IpPrefix{Ipv4Address{}, 0});
+            wanted.emplace(*id, IpPrefix{Ipv6Address{}, 0});
+        }
+        for (const auto& route : vrf.routes)
+            if (route.protected_only) wanted.emplace(*id, route.prefix);
+    }
+    for (const auto& [vrf, prefix] : wanted)
+        if (!protected_.contains({vrf, prefix})) core_.programmer.protect(vrf, prefix);
+    for (const auto& [vrf, prefix] : protected_)
+        if (!wanted.contains({vrf, prefix})) core_.programmer.unprotect(vrf, prefix);
+    protected_ = std::move(wanted);
 }
 
 void Router::apply_routes(const config::Model& next)

@@ -15,6 +15,7 @@
 #include "controlplane/runtime/worker_links.h"
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,7 @@ private:
                                 std::vector<config::Diagnostic>& problems);
     void apply(const config::Model& next, Secrets& keys, std::vector<Vrfs::Prepared> vrfs);
     void apply_routes(const config::Model& next);
+    void apply_protected(const config::Model& next);
     std::optional<route::StaticRoute> to_route(const config::StaticRoute& route, const std::string& vrf) const;
 
     TimePoint started_at_;
@@ -80,6 +82,7 @@ private:
     config::Model running_;                                           // what was typed
     config::Model effective_;                                         // of it, what is acted on
     std::map<std::string, std::vector<route::StaticRoute>> statics_;  // by VRF, as given to Statics
+    std::set<std::pair<VrfId, IpPrefix>> protected_;                  // as given to the programmer
     bool committed_ = false;                                          // at least once
     bool host_links_dirty_ = true;
     bool settle_ports_ = false;  // ports may be free once the dataplane has acked everything

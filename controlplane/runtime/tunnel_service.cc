@@ -243,9 +243,11 @@ std::vector<std::pair<VrfId, IpAddress>> TunnelService::far_ends(const Tunnel& t
     if (!outer) return {};
     if (tunnel.protection && tunnel.protection->keys && tunnel.protection->sa.remote_address)
         return {{*outer, *tunnel.protection->sa.remote_address}};
-    if (!c.is_multipoint())
-        return c.destination ? std::vector{std::pair{*outer, *c.destination}} : decltype(far_ends(tunnel)){};
     std::vector<std::pair<VrfId, IpAddress>> out;
+    if (!c.is_multipoint()) {
+        if (c.destination) out.emplace_back(*outer, *c.destination);
+        return out;
+    }
     for (const auto& [nexthop, endpoint] : c.nhrp_map)
         if (std::find(out.begin(), out.end(), std::pair{*outer, endpoint}) == out.end())
             out.emplace_back(*outer, endpoint);

@@ -213,6 +213,17 @@ struct DeleteRoute {
     IpPrefix prefix;
 };
 
+// Destinations that leave by encrypted next hops only, whatever route there is for them: WireGuard's, or a tunnel's
+// that is protected. It outlives the routes: what falls back to another one must not leave in clear either.
+struct SetProtectedPrefix {
+    VrfId vrf;
+    IpPrefix prefix;
+};
+struct DeleteProtectedPrefix {
+    VrfId vrf;
+    IpPrefix prefix;
+};
+
 // End of a batch; acked when every worker has passed a quiescent state after it was applied.
 struct Commit {
     std::uint64_t generation;
@@ -222,7 +233,8 @@ using FibUpdate =
     std::variant<Commit, SetVrf, DeleteVrf, SetInterface, DeleteInterface, SetWireguard, SetTunnel, SetTunnelEndpoint,
                  DeleteTunnelEndpoint, SetPeer, DeletePeer, SetAllowedIp, DeleteAllowedIp, AddPeerSource,
                  DeletePeerSource, SetNexthop, DeleteNexthop, SetDownWord, DeleteDownWord, ClearDown, SetGroup,
-                 SetGroupMember, DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute, SetProtection, DeleteProtection>;
+                 SetGroupMember, DeleteGroup, SetFailoverPace, SetRoute, DeleteRoute, SetProtection, DeleteProtection,
+                 SetProtectedPrefix, DeleteProtectedPrefix>;
 static_assert(std::is_trivially_copyable_v<FibUpdate>);
 static_assert(sizeof(FibUpdate) <= 64, "one cache line an update");
 static_assert(sizeof(SetTunnel) <= 56 && sizeof(SetTunnelEndpoint) <= 56);

@@ -288,6 +288,18 @@ void FibWriter::on(const api::DeleteGroup& u)
 
 void FibWriter::on(const api::SetFailoverPace& u) { tables_.groups().set_pace(u.buckets_a_second); }
 
+void FibWriter::on(const api::SetProtectedPrefix& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "protect prefix");
+    on(tables_.protect(u.vrf, u.prefix), Refusal::UnknownVrf, "protect prefix");
+}
+
+void FibWriter::on(const api::DeleteProtectedPrefix& u)
+{
+    if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "unprotect prefix");
+    on(tables_.unprotect(u.vrf, u.prefix), Refusal::UnknownVrf, "unprotect prefix");
+}
+
 void FibWriter::on(const api::SetRoute& u)
 {
     auto* vrf = tables_.edit_vrf(u.vrf);

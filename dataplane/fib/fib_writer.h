@@ -112,6 +112,8 @@ private:
     void on(const api::SetGroupMember& u);
     void on(const api::DeleteGroup& u);
     void on(const api::SetFailoverPace& u);
+    void on(const api::SetProtectedPrefix& u);
+    void on(const api::DeleteProtectedPrefix& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
     void on(const api::SetProtection& u);

@@ -133,7 +133,7 @@ bool Tables::takes_wireguard(VrfId outer_vrf) const noexcept
 bool Tables::set_vrf(VrfId id)
 {
     if (vrfs_[index(id)].load(std::memory_order_relaxed)) return true;
-    vrfs_[index(id)].store(new Vrf(id, pool4_, pool6_), std::memory_order_release);
+    vrfs_[index(id)].store(new Vrf(id, pool4_, pool6_, reclaimer_), std::memory_order_release);
     vrf_ids_.insert(id);
     return true;
 }
@@ -354,6 +354,24 @@ void Tables::publish_esp_ports(VrfId outer_vrf)
     }
     esp_vrfs_.insert(outer_vrf);
     replace(esp_ports_, index(outer_vrf), any ? static_cast<const EspPorts*>(next.release()) : nullptr);
+}
+
+Tables::Change Tables::protect(VrfId id, const IpPrefix& prefix)
+{
+    auto* v = edit_vrf(id);
+    if (!v) return Change::Unknown;
+    if (v->protected_prefixes.add(prefix) == Edit::Full) return Change::Full;
+    v->guards.store(true, std::memory_order_release);
+    return Change::Done;
+}
+
+Tables::Change Tables::unprotect(VrfId id, const IpPrefix& prefix)
+{
+    auto* v = edit_vrf(id);
+    if (!v) return Change::Unknown;
+    if (!v->protected_prefixes.remove(prefix)) return Change::Absent;
+    if (v->protected_prefixes.size() == 0) v->guards.store(false, std::memory_order_release);
+    return Change::Done;
 }
 
 // ---- memory --------------------------------------------------------------------------------------------------------

@@ -27,11 +27,21 @@ namespace culvert::fib {
 
 // A VRF's forwarding tables. Leaves are GroupIds for GroupTable::pick.
 struct Vrf {
-    Vrf(VrfId id, TriePool& pool4, TriePool& pool6) : id(id), lpm4(pool4), lpm6(pool6) {}
+    Vrf(VrfId id, TriePool& pool4, TriePool& pool6, Reclaimer& reclaimer)
+        : id(id), lpm4(pool4), lpm6(pool6), protected_prefixes(pool4, pool6, reclaimer)
+    {}
+
+    // Null: no destination is; mostly so.
+    const PrefixSet* guarded() const noexcept
+    {
+        return guards.load(std::memory_order_acquire) ? &protected_prefixes : nullptr;
+    }
 
     VrfId id;
     Lpm4 lpm4;
     Lpm6 lpm6;
+    PrefixSet protected_prefixes;  // that leave by encrypted next hops only
+    std::atomic<bool> guards{false};
 };
 
 using Interface = api::SetInterface;
@@ -167,6 +177,8 @@ public:
     Change add_peer_source(const api::AddPeerSource& update);
     Change delete_peer_source(const api::DeletePeerSource& update);
     bool set_protection(const api::SetProtection& update);
+    Change protect(VrfId id, const IpPrefix& prefix);
+    Change unprotect(VrfId id, const IpPrefix& prefix);
     bool delete_protection(ProtectionId id);
 
     struct ArenaUse {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <rte_mbuf.h>
 
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -48,6 +49,55 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
+// What rx_[1] hears and rx_[0] doesn't: ARP and neighbour discovery; IPv4 and IPv6 of precedence 6 and 7; BFD whatever
+// its precedence.
+std::vector<sock_filter> control_filter(bool control)
+{
+    constexpr std::uint32_t kAll = 0x40000;
+    const std::uint32_t yes = control ? kAll : 0, no = control ? 0 : kAll;
+    // Jumps are to places counted from the next instruction; the last two are yes and no.
+    enum : std::uint8_t { kYes = 28, kNo = 29 };
+    std::vector<sock_filter> p;
+    const auto to = [&](std::uint8_t place) { return static_cast<std::uint8_t>(place - p.size() - 1); };
+    const auto load = [&](std::uint16_t width, std::uint32_t at) {
+        p.push_back(BPF_STMT(static_cast<std::uint16_t>(BPF_LD | width | BPF_ABS), at));
+    };
+    const auto equal = [&](std::uint32_t value, std::uint8_t then, std::uint8_t otherwise) {
+        p.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, to(then), to(otherwise)));
+    };
+    load(BPF_H, 12);                                                          // 0
+    equal(ETH_P_ARP, kYes, 2);                                                // 1
+    equal(ETH_P_IP, 4, 3);                                                    // 2
+    equal(ETH_P_IPV6, 15, kNo);                                               // 3
+    load(BPF_B, 15);                                                          // 4: type of service
+    p.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0xc0, to(kYes), to(6)));  // 5
+    load(BPF_B, 23);                                                          // 6
+    equal(IPPROTO_UDP, 8, kNo);                                               // 7
+    load(BPF_H, 20);                                                          // 8: only whole packets and first parts
+    p.push_back(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x1fff, to(kNo), to(10)));  // 9
+    p.push_back(BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 14));                        // 10: header length
+    p.push_back(BPF_STMT(BPF_LD | BPF_H | BPF_IND, 16));                         // 11: destination port
+    equal(3784, kYes, 13);                                                       // 12
+    equal(3785, kYes, 14);                                                       // 13
+    equal(4784, kYes, kNo);                                                      // 14
+    load(BPF_H, 14);                                                             // 15: version, traffic class
+    p.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x0fff));                    // 16
+    p.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x0c00, to(kYes), to(18)));  // 17
+    load(BPF_B, 20);                                                             // 18
+    equal(IPPROTO_UDP, 24, 20);                                                  // 19
+    equal(IPPROTO_ICMPV6, 21, kNo);                                              // 20
+    load(BPF_B, 54);                                                             // 21: neighbour discovery, RFC 4861
+    p.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 133, to(23), to(kNo)));      // 22
+    p.push_back(BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 137, to(kNo), to(kYes)));    // 23
+    load(BPF_H, 56);                                                             // 24
+    equal(3784, kYes, 26);                                                       // 25
+    equal(3785, kYes, 27);                                                       // 26
+    equal(4784, kYes, kNo);                                                      // 27
+    p.push_back(BPF_STMT(BPF_RET | BPF_K, yes));                                 // 28
+    p.push_back(BPF_STMT(BPF_RET | BPF_K, no));                                  // 29
+    return p;
+}
+
 }  // namespace
 
 // What one thread needs of the port, in its own cache lines.
@@ -66,7 +116,8 @@ public:
     }
     ~Queue()
     {
-        if (rx_ >= 0) close(rx_);
+        for (const int fd : rx_)
+            if (fd >= 0) close(fd);
         if (tx_ >= 0) close(tx_);
         for (unsigned i = 0; i < kRxSlots; ++i) rte_pktmbuf_free(slots_[i]);
     }
@@ -74,20 +125,23 @@ public:
     Queue& operator=(const Queue&) = delete;
 
     // `fanout`: the group to join; 0 makes one. None when there is only one queue.
-    int open(int ifindex, bool shared, std::uint16_t& fanout);
+    int open(int ifindex, bool first, bool shared, std::uint16_t& fanout);
 
     std::uint16_t receive(rte_mbuf** frames, std::uint16_t max) noexcept;
     std::uint16_t transmit(rte_mbuf** frames, std::uint16_t count) noexcept;
     bool pending() const noexcept { return next_ < filled_; }
-    const int& rx_fd() const noexcept { return rx_; }
+    std::span<const int> rx_fds() const noexcept { return {rx_.data(), rx_[1] >= 0 ? 2U : 1U}; }
+    bool apart() const noexcept { return from_ == 1; }
     // Frames that the kernel dropped because we didn't fetch them. Any thread.
     std::uint64_t missed() noexcept
     {
-        tpacket_stats stats{};
-        socklen_t size = sizeof stats;
-        // Reading them sets them to zero.
-        if (getsockopt(rx_, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0)
-            missed_.fetch_add(stats.tp_drops, std::memory_order_relaxed);
+        for (const int fd : rx_fds()) {
+            tpacket_stats stats{};
+            socklen_t size = sizeof stats;
+            // Reading them sets them to zero.
+            if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0)
+                missed_.fetch_add(stats.tp_drops, std::memory_order_relaxed);
+        }
         return missed_.load(std::memory_order_relaxed);
     }
 
@@ -98,7 +152,9 @@ private:
     // Room for a frame in an mbuf of ours, behind kHeadroom and before kTailroom.
     static constexpr std::size_t kRoom = kDataRoom - kHeadroom - kTailroom;
 
+    static int open_rx(int fd, int ifindex, bool control);
     unsigned fill() noexcept;
+    unsigned fetch(unsigned which, unsigned slots) noexcept;
     rte_mbuf* finish(unsigned slot) noexcept;
     unsigned cut(rte_mbuf** frames, unsigned max) noexcept;
     bool finish_by_control(rte_mbuf& m, const msghdr& message) const noexcept;
@@ -107,7 +163,9 @@ private:
     rte_mempool* pool_;
     std::uint16_t port_;
     StampField stamps_;
-    int rx_ = -1;
+    std::array<int, 2> rx_{-1, -1};  // all else, control traffic
+    unsigned from_ = 0;              // whose frames the slots hold
+    bool full_ = false;              // the last fetch that found any filled every slot
     int tx_ = -1;
     std::atomic<std::uint64_t> missed_{0};
 
@@ -122,47 +180,65 @@ private:
     std::vector<std::unique_ptr<std::uint8_t[]>> spill_;
 };
 
-int PacketPort::Queue::open(int ifindex, bool shared, std::uint16_t& fanout)
+// A socket that hears one part of what comes in.
+int PacketPort::Queue::open_rx(int fd, int ifindex, bool control)
 {
-    // Protocol 0: hears nothing until bind names one, when everything is set.
-    rx_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    tx_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (rx_ < 0 || tx_ < 0) return errno;
-
     // More than net.core.rmem_max needs CAP_NET_ADMIN; without it the kernel's limit has to do.
-    if (set_option(rx_, SOL_SOCKET, SO_RCVBUFFORCE, kSocketBuffer) != 0)
-        set_option(rx_, SOL_SOCKET, SO_RCVBUF, kSocketBuffer);
-    if (set_option(tx_, SOL_SOCKET, SO_SNDBUFFORCE, kSocketBuffer) != 0)
-        set_option(tx_, SOL_SOCKET, SO_SNDBUF, kSocketBuffer);
-
+    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kSocketBuffer) != 0)
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, kSocketBuffer);
     const int one = 1;
     for (const int name : {PACKET_VNET_HDR, PACKET_AUXDATA, kIgnoreOutgoing})
-        if (const int e = set_option(rx_, SOL_PACKET, name, one); e != 0) return e;
-    set_option(rx_, SOL_SOCKET, SO_TIMESTAMPNS, one);  // a gain, not a need
-    // Multicast of every group (neighbour discovery, RFC 4861) past the NIC's filter, for as long as the socket lives.
-    packet_mreq all{};
-    all.mr_ifindex = ifindex;
-    all.mr_type = PACKET_MR_ALLMULTI;
-    if (const int e = set_option(rx_, SOL_PACKET, PACKET_ADD_MEMBERSHIP, all); e != 0) return e;
+        if (const int e = set_option(fd, SOL_PACKET, name, one); e != 0) return e;
+    set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, one);  // a gain, not a need
+    auto filter = control_filter(control);
+    const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+    if (const int e = set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, program); e != 0) return e;
 
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_ifindex = ifindex;
     address.sll_protocol = htons(ETH_P_ALL);
-    if (bind(rx_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return errno;
+    return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+}
+
+int PacketPort::Queue::open(int ifindex, bool first, bool shared, std::uint16_t& fanout)
+{
+    // Protocol 0: hears nothing until bind names one, when everything is set.
+    for (auto& fd : rx_) {
+        if (&fd != &rx_[0] && !first) break;
+        fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0) return errno;
+    }
+    tx_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (tx_ < 0) return errno;
+    if (set_option(tx_, SOL_SOCKET, SO_SNDBUFFORCE, kSocketBuffer) != 0)
+        set_option(tx_, SOL_SOCKET, SO_SNDBUF, kSocketBuffer);
+
+    // Multicast of every group (neighbour discovery, RFC 4861) past the NIC's filter, for as long as the socket lives.
+    packet_mreq all{};
+    all.mr_ifindex = ifindex;
+    all.mr_type = PACKET_MR_ALLMULTI;
+    if (const int e = set_option(rx_[0], SOL_PACKET, PACKET_ADD_MEMBERSHIP, all); e != 0) return e;
+    if (first)
+        if (const int e = open_rx(rx_[1], ifindex, true); e != 0) return e;
+    if (const int e = open_rx(rx_[0], ifindex, false); e != 0) return e;
+
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_ifindex = ifindex;
     if (shared) {
         // By flow, and never with PACKET_FANOUT_FLAG_DEFRAG. The kernel picks a group nobody has: two routers in one
         // network namespace must not meet in one.
         const int type = PACKET_FANOUT_HASH | (fanout == 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
         const int group = fanout | type << 16;
-        if (const int e = set_option(rx_, SOL_PACKET, PACKET_FANOUT, group); e != 0) return e;
+        if (const int e = set_option(rx_[0], SOL_PACKET, PACKET_FANOUT, group); e != 0) return e;
         int made = 0;
         socklen_t size = sizeof made;
-        if (getsockopt(rx_, SOL_PACKET, PACKET_FANOUT, &made, &size) != 0) return errno;
+        if (getsockopt(rx_[0], SOL_PACKET, PACKET_FANOUT, &made, &size) != 0) return errno;
         fanout = static_cast<std::uint16_t>(made & 0xffff);
     }
 
-    set_option(tx_, SOL_PACKET, PACKET_QDISC_BYPASS, one);  // a gain, not a need
+    set_option(tx_, SOL_PACKET, PACKET_QDISC_BYPASS, 1);  // a gain, not a need
     if (const int e = set_option(tx_, SOL_SOCKET, SO_MARK, kOwnMark); e != 0) return e;
     address.sll_protocol = 0;
     if (bind(tx_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return errno;
@@ -219,12 +295,24 @@ unsigned PacketPort::Queue::fill() noexcept
     next_ = filled_ = 0;
     if (ready == 0) return 0;
 
+    // Control traffic first; but when it fills a burst, the rest has its turn.
+    const bool other_first = from_ == 1 && full_;
+    for (const unsigned which : {other_first ? 0U : 1U, other_first ? 1U : 0U}) {
+        filled_ = rx_[which] >= 0 ? fetch(which, ready) : 0;
+        if (filled_ == 0) continue;
+        full_ = filled_ == ready;
+        return filled_;
+    }
+    from_ = 0;
+    return 0;
+}
+
+unsigned PacketPort::Queue::fetch(unsigned which, unsigned slots) noexcept
+{
+    from_ = which;
     for (int tries = 0; tries < 8; ++tries) {
-        const int n = recvmmsg(rx_, rx_messages_.data(), ready, MSG_DONTWAIT, nullptr);
-        if (n > 0) {
-            filled_ = static_cast<unsigned>(n);
-            return filled_;
-        }
+        const int n = recvmmsg(rx_[which], rx_messages_.data(), slots, MSG_DONTWAIT, nullptr);
+        if (n > 0) return static_cast<unsigned>(n);
         if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK) return 0;
         // An error of one frame: a kind of large segment that virtio headers can't describe (EINVAL). The kernel has
         // let it go. Or the state of the device (ENETDOWN), told once.
@@ -387,7 +475,7 @@ Result<void, api::PortError> PacketPort::open_queues(std::uint16_t count, rte_me
     std::uint16_t fanout = 0;
     for (std::uint16_t i = 0; i < count; ++i) {
         auto q = std::make_unique<Queue>(pool, index(id_));
-        if (const int e = q->open(device_.index, count > 1, fanout); e != 0)
+        if (const int e = q->open(device_.index, queues_.empty(), count > 1, fanout); e != 0)
             return Error{
                 api::PortError{fmt::format("{}: packet socket: {}{}", name_, std::strerror(e),
                                            e == EPERM ? "; culvert needs CAP_NET_RAW and CAP_NET_ADMIN" : "")}};
@@ -426,7 +514,12 @@ std::uint16_t PacketPort::tx_burst(std::uint16_t queue, rte_mbuf** frames, std::
     return queues_[queue]->transmit(frames, count);
 }
 
-std::span<const int> PacketPort::wait_fds(std::uint16_t queue) const noexcept { return {&queues_[queue]->rx_fd(), 1}; }
+std::span<const int> PacketPort::wait_fds(std::uint16_t queue) const noexcept { return queues_[queue]->rx_fds(); }
+
+Port::Progress PacketPort::progress(std::uint16_t queue, std::size_t n) const noexcept
+{
+    return n != 0 && queues_[queue]->apart() ? Progress::Apart : Port::progress(queue, n);
+}
 
 std::optional<std::uint64_t> PacketPort::stamp_clock() const noexcept
 {

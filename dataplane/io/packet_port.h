@@ -19,6 +19,8 @@ namespace culvert::io {
 // segments (TCP over IPv4 and IPv6, UDP) are cut to size. Not handled: large segments of the kernel's own tunnels (GRE,
 // VXLAN with an inner TCP segment larger than the MTU), which the kernel doesn't hand to packet sockets; they are
 // counted as rx errors.
+// Queue 0 hears control traffic (ARP, ND, BFD, and what has IP precedence 6 or 7) by a socket of its own, so that a
+// flood that overflows the others drops none of it.
 class PacketPort final : public Port {
 public:
     // The netdev is taken through options.guardian and given back by the destructor.
@@ -29,6 +31,7 @@ public:
     std::uint16_t tx_burst(std::uint16_t queue, rte_mbuf** frames, std::uint16_t count) noexcept override;
     std::span<const int> wait_fds(std::uint16_t queue) const noexcept override;
     bool pending(std::uint16_t queue) const noexcept override;
+    Progress progress(std::uint16_t queue, std::size_t n) const noexcept override;
     // The kernel stamps frames when it gets them from the driver, by its wall clock.
     double stamp_tick() const noexcept override { return 1; }
     std::optional<std::uint64_t> stamp_clock() const noexcept override;

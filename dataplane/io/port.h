@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "dataplane/api/dataplane.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,6 +42,18 @@ public:
         (void)queue;
         return false;
     }
+
+    // What the last rx_burst, which returned n frames, tells of how far the queue was read.
+    enum class Progress : std::uint8_t {
+        Drained,  // nothing that had come in before was left
+        Behind,   // more may wait; the frames are in the order in which they came
+        Apart,    // they passed others that wait: it tells nothing
+    };
+    virtual Progress progress(std::uint16_t queue, std::size_t n) const noexcept
+    {
+        return n < kFullBurst && !pending(queue) ? Progress::Drained : Progress::Behind;
+    }
+    static constexpr std::size_t kFullBurst = 32;  // some drivers give no more at once
 
     // The clock that stamps received frames (StampField). Nanoseconds a tick, 0: not known or none; the clock now,
     // none: it can't be read; and the stamp in the device's register for a frame that was flagged so.

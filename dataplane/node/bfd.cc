@@ -25,8 +25,10 @@ WorkerId owner(const Context& ctx, const Metadata& meta, bool multihop) noexcept
 {
     if (multihop) return WorkerId{};
     const auto* input = ctx.tables.interface(meta.input);
-    const bool opened_here = input != nullptr && input->kind == api::InterfaceKind::Wireguard;
-    return opened_here ? ctx.self : WorkerId{};
+    if (input == nullptr) return WorkerId{};
+    if (input->kind == api::InterfaceKind::Wireguard) return ctx.self;
+    const auto* tunnel = input->kind == api::InterfaceKind::Tunnel ? ctx.tables.tunnel(meta.input) : nullptr;
+    return tunnel != nullptr && tunnel->protection != kNoProtection ? ctx.owner_of(tunnel->protection) : WorkerId{};
 }
 
 void bfd_one(Context& ctx, rte_mbuf* m) noexcept

@@ -58,9 +58,6 @@ struct Context {
 
     LoanDesk loans{};
     std::array<PacketList, kStageCount> queues{};
-    // Of the burst at hand; here, so that they are initialised only once.
-    std::array<wg::SealJob, kBurstMax> seals;
-    std::array<wg::OpenJob, kBurstMax> opens;
 
     // Queues a packet that a stage made, for the stage that its metadata names.
     void emit(rte_mbuf* m) noexcept { queues[static_cast<std::size_t>(metadata(m).stage)].push(m); }

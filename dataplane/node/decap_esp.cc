@@ -189,7 +189,7 @@ void decap_esp(Context& ctx, Burst& burst) noexcept
     if (ctx.loans.lend(ctx, batch)) return burst.clear();
 
     ctx.sas.keep();
-    batch.work.ciphers.open(ctx.sas.aead());
+    batch.run(ctx.sas.aead());
     end_decap_esp(ctx, batch);
     ctx.sas.unkeep();
 }

@@ -52,23 +52,36 @@ void enter(Context& ctx, rte_mbuf* m, const wg::OpenJob& job, std::uint8_t outer
 
 void decap_wireguard(Context& ctx, Burst& burst) noexcept
 {
-    auto& jobs = ctx.opens;
-    std::array<std::uint8_t, kBurstMax> ecn;
+    auto& batch = ctx.loans.next(ctx);
+    batch.craft = Craft::WireguardOpen;
     for (std::size_t i = 0; i < burst.size(); ++i) {
         const auto d = datagram(burst[i]);
-        jobs[i].data = d.payload.data();
-        jobs[i].length = static_cast<std::uint32_t>(d.payload.size());
-        jobs[i].from = d.from;
-        ecn[i] = d.ecn;
+        auto& job = batch.wireguard_opens[i];
+        job.data = d.payload.data();
+        job.length = static_cast<std::uint32_t>(d.payload.size());
+        job.from = d.from;
+        batch.ecn[i] = d.ecn;
     }
+    batch.packets = burst;
+    ctx.peers.begin_open(std::span{batch.wireguard_opens}.first(burst.size()), ctx.now, batch.wireguard);
+    if (ctx.loans.lend(ctx, batch)) return burst.clear();
 
-    ctx.peers.open(std::span{jobs}.first(burst.size()), ctx.now);
+    batch.run(ctx.peers.aead());
+    ctx.peers.keep();
+    end_decap_wireguard(ctx, batch);
+    ctx.peers.unkeep();
+}
 
-    for (std::size_t i = 0; i < burst.size(); ++i) {
-        auto& meta = burst.meta(i);
-        const auto& job = jobs[i];
+void end_decap_wireguard(Context& ctx, Batch& batch) noexcept
+{
+    ctx.peers.end_open(ctx.now, batch.wireguard);
+
+    auto& packets = batch.packets;
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+        auto& meta = packets.meta(i);
+        const auto& job = batch.wireguard_opens[i];
         if (job.verdict == Verdict::Forward) {
-            enter(ctx, burst[i], job, ecn[i]);
+            enter(ctx, packets[i], job, batch.ecn[i]);
             continue;
         }
         if (job.verdict == Verdict::DropWireguardIndex && ctx.workers > 1) {

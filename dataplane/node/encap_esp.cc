@@ -230,7 +230,7 @@ void encap_esp(Context& ctx, Burst& burst) noexcept
     if (ctx.loans.lend(ctx, batch)) return;
 
     ctx.sas.keep();
-    batch.work.ciphers.seal(ctx.sas.aead());
+    batch.run(ctx.sas.aead());
     end_encap_esp(ctx, batch);
     ctx.sas.unkeep();
     if (burst.empty())

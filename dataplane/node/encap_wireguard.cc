@@ -13,6 +13,7 @@ namespace culvert::node {
 
 namespace {
 
+constexpr std::uint8_t kInternetworkControl = 6 << 5;  // DSCP CS6
 constexpr std::size_t kFront = wg::kDataHeader + sizeof(wire::UdpHeader) + sizeof(wire::Ipv6Header) + 18;
 // Where the frame will begin, mostly: what is written there shall be near.
 constexpr std::size_t kFrameHeaders =
@@ -62,7 +63,9 @@ public:
         append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
         rte_pktmbuf_prepend(m, wg::kDataHeader);
         // DF stays clear: a router on the way may cut it, the inner sender doesn't know this path.
-        headers_.put(m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++), .tos = ecn_bits});
+        // What goes first here is to go first on its way too, and in the far end's queue.
+        const auto tos = static_cast<std::uint8_t>(ecn_bits | (meta.has(Flag::Control) ? kInternetworkControl : 0));
+        headers_.put(m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++), .tos = tos});
     }
 
 private:
@@ -88,10 +91,11 @@ private:
 
 void encap_wireguard(Context& ctx, Burst& burst) noexcept
 {
-    auto& jobs = ctx.seals;
-    std::array<std::uint8_t, kBurstMax> ecn_bits;
-    std::array<rte_mbuf*, kBurstMax> packets;
-    std::size_t n = 0;
+    auto& batch = ctx.loans.next(ctx);
+    batch.craft = Craft::WireguardSeal;
+    auto& packets = batch.packets;
+    packets.clear();
+    std::size_t kept = 0;
     InterfaceCache tunnels{ctx.tables};
     PeerId peer{kNoPeer};
     auto owner = ctx.owner_of(peer);  // a division: once a run
@@ -106,42 +110,55 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
             meta.owner = owner;
             meta.after = Stage::EncapWireguard;
             meta.end(Verdict::HandedOver);
-            continue;
-        }
-        if (meta.encapsulations >= kMaxEncapsulations) {
+        } else if (meta.encapsulations >= kMaxEncapsulations) {
             meta.end(Verdict::DropNestedTooDeep);
-            continue;
-        }
-        if (!make_room(m, kFront, kBack)) {
+        } else if (!make_room(m, kFront, kBack)) {
             meta.end(Verdict::DropNoBuffer);
+        } else {
+            const auto* tunnel = tunnels.find(meta.output);
+            auto& job = batch.wireguard_seals[packets.size()];
+            job.peer = meta.peer;
+            job.data = rte_pktmbuf_mtod(m, std::uint8_t*);
+            job.length = m->data_len;
+            job.mtu = tunnel != nullptr ? tunnel->mtu : std::uint16_t{0};
+            rte_prefetch0(job.data - kFrameHeaders);
+            batch.ecn[packets.size()] = m->data_len != 0 ? outer_ecn(ecn(m)) : kEcnNotCapable;
+            packets.push(m);
             continue;
         }
-        const auto* tunnel = tunnels.find(meta.output);
-        jobs[n].peer = meta.peer;
-        jobs[n].data = rte_pktmbuf_mtod(m, std::uint8_t*);
-        jobs[n].length = m->data_len;
-        jobs[n].mtu = tunnel != nullptr ? tunnel->mtu : std::uint16_t{0};
-        rte_prefetch0(jobs[n].data - kFrameHeaders);
-        ecn_bits[n] = m->data_len != 0 ? outer_ecn(ecn(m)) : kEcnNotCapable;
-        packets[n++] = m;
+        burst.data()[kept++] = m;
     }
+    burst.set_size(kept);
+    if (packets.empty()) return;
+    ctx.peers.begin_seal(std::span{batch.wireguard_seals}.first(packets.size()), ctx.now, batch.wireguard);
+    if (ctx.loans.lend(ctx, batch)) return;
 
-    ctx.peers.seal(std::span{jobs}.first(n), ctx.now);
+    batch.run(ctx.peers.aead());
+    end_encap_wireguard(ctx, batch);
+    if (burst.empty())
+        burst = packets;
+    else
+        for (std::size_t i = 0; i < packets.size(); ++i) ctx.emit(packets[i]);
+}
 
+void end_encap_wireguard(Context& ctx, Batch& batch) noexcept
+{
+    auto& packets = batch.packets;
+    const auto& jobs = batch.wireguard_seals;
     bool held = false;
     Run run{ctx};
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < packets.size(); ++i) {
         // The cipher has had the caches for itself.
-        if (i + kPrefetchAhead < n) {
+        if (i + kPrefetchAhead < packets.size()) {
             rte_prefetch0(packets[i + kPrefetchAhead]);
-            rte_prefetch0(&metadata(packets[i + kPrefetchAhead]));
+            rte_prefetch0(&packets.meta(i + kPrefetchAhead));
             rte_prefetch0(jobs[i + kPrefetchAhead].data - kFrameHeaders);
         }
         rte_mbuf* m = packets[i];
         auto& meta = metadata(m);
         if (jobs[i].verdict == Verdict::Forward) [[likely]] {
             run.enter(meta.output, jobs[i]);
-            run.send(m, jobs[i], ecn_bits[i]);
+            run.send(m, jobs[i], batch.ecn[i]);
         } else if (jobs[i].verdict == Verdict::HoldHandshake) {
             hold_for_handshake(ctx, m);
             held = true;
@@ -149,7 +166,7 @@ void encap_wireguard(Context& ctx, Burst& burst) noexcept
             meta.end(jobs[i].verdict);
         }
     }
-    if (held) remove_held(burst);
+    if (held) remove_held(packets);
 }
 
 }  // namespace culvert::node

@@ -18,7 +18,12 @@ constexpr std::size_t kWorthLending = 8;
 
 void end(Context& ctx, Batch& batch) noexcept
 {
-    batch.craft == Craft::EspSeal ? end_encap_esp(ctx, batch) : end_decap_esp(ctx, batch);
+    switch (batch.craft) {
+        case Craft::EspSeal: return end_encap_esp(ctx, batch);
+        case Craft::EspOpen: return end_decap_esp(ctx, batch);
+        case Craft::WireguardSeal: return end_encap_wireguard(ctx, batch);
+        case Craft::WireguardOpen: return end_decap_wireguard(ctx, batch);
+    }
 }
 
 }  // namespace
@@ -61,6 +66,7 @@ bool LoanDesk::lend(Context& ctx, Batch& batch) noexcept
 {
     if (&batch == own_.get()) return false;
     ctx.sas.keep();
+    ctx.peers.keep();
     queue(batch);
     if (pressed_ && batch.packets.size() >= kWorthLending) {
         batch.state.store(State::Offered, std::memory_order_release);
@@ -101,6 +107,7 @@ void LoanDesk::end_first(Context& ctx) noexcept
     --waiting_;
     end(ctx, batch);
     ctx.sas.unkeep();
+    ctx.peers.unkeep();
     for (std::size_t i = 0; i < batch.packets.size(); ++i) ctx.emit(batch.packets[i]);
     batch.packets.clear();
     if (batch.state.load(std::memory_order_relaxed) == State::Done)

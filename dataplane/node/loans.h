@@ -5,6 +5,7 @@
 #include "dataplane/api/wake.h"
 #include "dataplane/esp/sa_table.h"
 #include "dataplane/node/burst.h"
+#include "dataplane/wg/peer_table.h"
 
 #include <boost/lockfree/spsc_queue.hpp>
 
@@ -34,7 +35,7 @@ struct EspOutgoing {
     std::uint8_t header;  // transport mode: octets of IP header
 };
 
-enum class Craft : std::uint8_t { EspSeal, EspOpen };
+enum class Craft : std::uint8_t { EspSeal, EspOpen, WireguardSeal, WireguardOpen };
 
 // A burst between its beginning and its end.
 struct Batch {
@@ -48,17 +49,25 @@ struct Batch {
 
     void run(crypto::AeadContext& aead) noexcept
     {
-        craft == Craft::EspSeal ? work.ciphers.seal(aead) : work.ciphers.open(aead);
+        switch (craft) {
+            case Craft::EspSeal: return work.ciphers.seal(aead);
+            case Craft::EspOpen: return work.ciphers.open(aead);
+            case Craft::WireguardSeal: return wireguard.ciphers.seal(aead);
+            case Craft::WireguardOpen: return wireguard.ciphers.open(aead);
+        }
     }
 
     std::atomic<State> state{State::Free};
     Craft craft{};
-    Burst packets;  // jobs[i] is of packets[i]
+    Burst packets;                            // jobs[i] is of packets[i]
+    std::array<std::uint8_t, kBurstMax> ecn;  // what the other header is to take over
     esp::Work work;
     std::array<esp::SealJob, kBurstMax> seals;
     std::array<EspOutgoing, kBurstMax> outgoing;
     std::array<esp::OpenJob, kBurstMax> opens;
-    std::array<std::uint8_t, kBurstMax> ecn;  // of the outer packet
+    wg::Work wireguard;
+    std::array<wg::SealJob, kBurstMax> wireguard_seals;
+    std::array<wg::OpenJob, kBurstMax> wireguard_opens;
 };
 
 // Where the other workers leave batches for this one.

@@ -74,6 +74,14 @@ void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
     meta.end(Verdict::DropNexthopGone);
 }
 
+// A destination that must not be reached in clear isn't, whatever route there is for it now. A tunnel's own packet has
+// been looked at as what is in it.
+template <class Ip>
+void guard(const fib::PrefixSet& guarded, const typename Ip::Key& destination, Metadata& meta) noexcept
+{
+    if (!meta.has(Flag::Encrypted) && guarded.contains(destination)) meta.set(Flag::Protected);
+}
+
 template <class Ip>
 void lookup(Context& ctx, Burst& burst) noexcept
 {
@@ -91,14 +99,22 @@ void lookup(Context& ctx, Burst& burst) noexcept
     }
 
     if (one_vrf) [[likely]] {
-        if (const auto* vrf = ctx.tables.vrf(vrf_id))
+        const auto* vrf = ctx.tables.vrf(vrf_id);
+        if (vrf != nullptr)
             match(Ip::lpm(*vrf), std::span<const typename Ip::Key>{destinations}.first(burst.size()), leaves);
-    } else {
-        for (std::size_t i = 0; i < burst.size(); ++i)
-            if (const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf)) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
+        for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx.tables, leaves[i], burst.meta(i));
+        if (const auto* guarded = vrf != nullptr ? vrf->guarded() : nullptr) [[unlikely]]
+            for (std::size_t i = 0; i < burst.size(); ++i)
+                guard<Ip>(*guarded, destinations[i], burst.meta(i));
+        return;
     }
-
-    for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx.tables, leaves[i], burst.meta(i));
+    for (std::size_t i = 0; i < burst.size(); ++i) {
+        const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf);
+        if (vrf != nullptr) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
+        route<Ip>(ctx.tables, leaves[i], burst.meta(i));
+        if (vrf != nullptr && vrf->guarded() != nullptr)
+            guard<Ip>(*vrf->guarded(), destinations[i], burst.meta(i));
+    }
 }
 
 }  // namespace

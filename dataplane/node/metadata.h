@@ -46,8 +46,9 @@ enum class Flag : std::uint8_t {
     FromUs = 1,      // this box made it (host link, inject, ICMP, tunnel): TTL stays, its source is ours
     GroupFrame = 2,  // link-layer multicast or broadcast: never answered, never forwarded
     Traced = 4,
-    Control = 8,       // transmitted before data
-    Encrypted = 16,    // the outer packet of a tunnel; `output` is still the tunnel while it is looked up
+    Control = 8,  // transmitted before data
+    Encrypted =
+        16,  // a tunnel's own packet: its outer one (`output` is still the tunnel while it is looked up) or a message
     NeedsSource = 32,  // its source is the address of the interface it leaves by
     LinkScope = 64,    // has a link-local address: not forwarded
     Protected = 128,   // must not leave before it is encrypted, in whatever tunnel it is by then

@@ -47,6 +47,8 @@ void encap_esp(Context& ctx, Burst& burst) noexcept;
 // What is left to do of a burst after its cipher; each packet is given its next stage.
 void end_encap_esp(Context& ctx, Batch& batch) noexcept;
 void end_decap_esp(Context& ctx, Batch& batch) noexcept;
+void end_encap_wireguard(Context& ctx, Batch& batch) noexcept;
+void end_decap_wireguard(Context& ctx, Batch& batch) noexcept;
 void rewrite(Context& ctx, Burst& burst) noexcept;
 
 }  // namespace culvert::node

@@ -134,8 +134,8 @@ bool is_handshake(Bytes payload) noexcept
 PeerTable::PeerTable(crypto::AeadContext& aead, std::span<api::PeerActivity> activity)
     : aead_(aead), activity_(activity), peers_(activity.size()), by_index_(4 * activity.size() + 1), events_(kEvents)
 {
-    retired_.reserve(kChunk);
-    ready_.reserve(4 * kChunk);
+    retired_.reserve(4 * Work::kMax);
+    ready_.reserve(4 * Work::kMax);
 }
 
 PeerTable::~PeerTable() = default;
@@ -252,6 +252,7 @@ void PeerTable::retire(Session*& session)
 
 void PeerTable::release_retired()
 {
+    if (kept_ != 0) return;
     for (Session* const session : retired_) pool_.release(session);
     retired_.clear();
 }
@@ -287,19 +288,22 @@ Endpoint PeerTable::endpoint(PeerId id) const noexcept
 
 void PeerTable::seal(std::span<SealJob> jobs, TimePoint now) noexcept
 {
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kChunk, jobs.size())))
-        seal_chunk(jobs.first(std::min(kChunk, jobs.size())), now);
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(Work::kMax, jobs.size()))) {
+        begin_seal(jobs.first(std::min(Work::kMax, jobs.size())), now, work_);
+        work_.ciphers.seal(aead_);
+    }
 }
 
 // 1. pick each packet's key and counter, write header and padding
-// 2. encrypt all of them
-// 3. note what was sent
-void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
+// 2. the order to encrypt
+// 3. note what is sent
+void PeerTable::begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noexcept
 {
-    std::array<SealJob*, kChunk> sealed;
-    std::array<std::uint64_t, kChunk> counters;
+    std::array<SealJob*, Work::kMax> sealed;
+    std::array<std::uint64_t, Work::kMax> counters;
     std::size_t count = 0;
 
+    work.ciphers.clear();
     PeerId id{kNoPeer};
     Peer* peer = nullptr;
     bool usable = false;
@@ -332,20 +336,19 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
         counters[count] = session.send_counter;
         store_le64(header + 8, session.send_counter++);
 
-        crypto::AeadJob& cipher = ciphers_[count];
+        crypto::AeadJob& cipher = work.ciphers.add(crypto::CipherSuite::ChaCha20Poly1305);
         cipher.key = session.sending.data();
         set_nonce(cipher.nonce, header);
         cipher.length = length;
         cipher.source = job.data;
         cipher.destination = job.data;
         cipher.tag = job.data + length;
+        cipher.aad_length = 0;
         job.sealed_length = static_cast<std::uint32_t>(length + kDataOverhead);
         job.to = peer->endpoint;
         job.verdict = Verdict::Forward;
         sealed[count++] = &job;
     }
-
-    aead_.seal_chacha20_poly1305(std::span{ciphers_}.first(count));
 
     for (std::size_t i = 0; i < count;) {
         Sent sent;
@@ -361,19 +364,20 @@ void PeerTable::seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept
 
 void PeerTable::open(std::span<OpenJob> jobs, TimePoint now) noexcept
 {
-    for (; !jobs.empty(); jobs = jobs.subspan(std::min(kChunk, jobs.size())))
-        open_chunk(jobs.first(std::min(kChunk, jobs.size())), now);
+    for (; !jobs.empty(); jobs = jobs.subspan(std::min(Work::kMax, jobs.size()))) {
+        begin_open(jobs.first(std::min(Work::kMax, jobs.size())), now, work_);
+        work_.ciphers.open(aead_);
+        end_open(now, work_);
+        release_retired();
+    }
 }
 
 // 1. find each packet's session; refuse what is malformed, expired or surely a replay without touching the cipher
-// 2. decrypt the others
-// 3. in order of arrival: move the replay window, promote keys, follow the peer, note what came
-void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
+// 2. the order to decrypt the others
+void PeerTable::begin_open(std::span<OpenJob> jobs, TimePoint now, Work& work) noexcept
 {
-    std::array<OpenJob*, kChunk> opened;
-    std::array<Session*, kChunk> sessions;
-    std::array<std::uint64_t, kChunk> counters;
     std::size_t count = 0;
+    work.ciphers.clear();
 
     for (const OpenJob& job : jobs)
         if (job.length >= kDataOverhead) by_index_.prefetch(load_le32(job.data + 4));
@@ -400,29 +404,36 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             job.verdict = Verdict::DropWireguardReplay;
             continue;
         }
-        crypto::AeadJob& cipher = ciphers_[count];
+        crypto::AeadJob& cipher = work.ciphers.add(crypto::CipherSuite::ChaCha20Poly1305);
         cipher.key = session->receiving.data();
         set_nonce(cipher.nonce, job.data);
         cipher.length = static_cast<std::uint32_t>(job.length - kDataOverhead);
         cipher.source = job.data + kDataHeader;
         cipher.destination = job.data + kDataHeader;
         cipher.tag = job.data + kDataHeader + cipher.length;
-        sessions[count] = session;
-        counters[count] = counter;
-        opened[count++] = &job;
+        cipher.aad_length = 0;
+        work.opened[count++] = {&job, session, counter, &cipher};
     }
+    work.opened_count = count;
+}
 
-    aead_.open_chacha20_poly1305(std::span{ciphers_}.first(count));
-
-    for (std::size_t i = 0; i < count; ++i) {
-        OpenJob& job = *opened[i];
-        Session& session = *sessions[i];
-        if (!ciphers_[i].ok) {
+// In order of arrival: move the replay window, promote keys, follow the peer, note what came.
+void PeerTable::end_open(TimePoint now, Work& work) noexcept
+{
+    for (const auto& opened : std::span{work.opened}.first(work.opened_count)) {
+        OpenJob& job = *opened.job;
+        Session& session = *opened.session;
+        // Its keys were forgotten while another thread worked with them.
+        if (!retired_.empty() && by_index_.find(session.local_index) != &session) [[unlikely]] {
+            job.verdict = Verdict::DropWireguardIndex;
+            continue;
+        }
+        if (!opened.cipher->ok) {
             job.verdict = Verdict::DropWireguardAuth;
             continue;
         }
-        const bool newest = counters[i] >= session.received.next();
-        if (!session.received.accept(counters[i])) {  // its twin is in the same burst
+        const bool newest = opened.counter >= session.received.next();
+        if (!session.received.accept(opened.counter)) {  // its twin is in the same burst
             job.verdict = Verdict::DropWireguardReplay;
             continue;
         }
@@ -434,7 +445,7 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
             peer.endpoint = job.from;
             raise(api::EndpointMoved{session.peer, job.from});
         }
-        const std::uint32_t length = ciphers_[i].length;
+        const std::uint32_t length = opened.cipher->length;
         note_received(activity_[index(session.peer)], length != 0, job.length, count_of(now));
         if (length == 0) {
             job.verdict = Verdict::KeepaliveReceived;
@@ -443,7 +454,6 @@ void PeerTable::open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept
         job.inner = job.data + kDataHeader;
         job.verdict = trim(job.inner, length, job.inner_length);
     }
-    release_retired();
 }
 
 }  // namespace culvert::wg

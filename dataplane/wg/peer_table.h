@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "crypto/cipher_burst.h"
 #include "crypto/secret.h"
 #include "dataplane/api/verdict.h"
 #include "dataplane/api/worker_link.h"
@@ -77,6 +78,23 @@ struct Ready {
 bool is_data(Bytes payload) noexcept;
 bool is_handshake(Bytes payload) noexcept;
 
+// What a burst needs between its beginning and its end: the order to the cipher, which any thread may carry out
+// (Work::ciphers), and what the table wants to know afterwards.
+struct Work {
+    static constexpr std::size_t kMax = crypto::CipherBurst::kMax;  // jobs
+
+    struct Opened {
+        OpenJob* job;
+        Session* session;
+        std::uint64_t counter;
+        const crypto::AeadJob* cipher;
+    };
+
+    crypto::CipherBurst ciphers;
+    std::array<Opened, kMax> opened;
+    std::size_t opened_count = 0;
+};
+
 class PeerTable {
 public:
     // `activity` is indexed by PeerId and says by its size how many ids there are; it must outlive the table. Only the
@@ -92,6 +110,20 @@ public:
 
     void seal(std::span<SealJob> jobs, TimePoint now) noexcept;
     void open(std::span<OpenJob> jobs, TimePoint now) noexcept;
+
+    // The same in steps, for at most Work::kMax jobs: begin, the cipher by whoever may (work.ciphers.seal or open), and
+    // the end. Bursts end in the order in which they began. While any is in the hands of another thread, between
+    // keep() and unkeep(), no session is freed.
+    void begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noexcept;
+    void begin_open(std::span<OpenJob> jobs, TimePoint now, Work& work) noexcept;
+    void end_open(TimePoint now, Work& work) noexcept;
+    crypto::AeadContext& aead() noexcept { return aead_; }
+    void keep() noexcept { ++kept_; }
+    void unkeep() noexcept
+    {
+        --kept_;
+        release_retired();
+    }
 
     // Could seal() send to it now?
     bool can_send(PeerId peer, TimePoint now) const noexcept;
@@ -132,7 +164,6 @@ private:
         TimePoint asked{};  // when HandshakeWanted was raised last
         bool has_asked = false;
     };
-    static constexpr std::size_t kChunk = 64;  // jobs that go through the cipher in one call
     static constexpr std::size_t kEvents = 4096;
 
     Peer* find(PeerId peer) noexcept;
@@ -145,16 +176,15 @@ private:
     void promote(PeerId id, Peer& peer);
     void want_handshake(PeerId id, Peer& peer, TimePoint now);
     void raise(const api::WorkerEvent& event);
-    void seal_chunk(std::span<SealJob> jobs, TimePoint now) noexcept;
-    void open_chunk(std::span<OpenJob> jobs, TimePoint now) noexcept;
 
     crypto::AeadContext& aead_;
     std::span<api::PeerActivity> activity_;
     std::vector<Peer> peers_;  // by PeerId
     crypto::SecretPool<Session> pool_;
     SessionIndex by_index_;
-    std::array<crypto::AeadJob, kChunk> ciphers_;  // of the burst at hand; here, so that it is initialised only once
-    std::vector<Session*> retired_;                // released after the burst that may still name them
+    Work work_;                      // of the burst at hand; here, so that it is initialised only once
+    std::size_t kept_ = 0;           // bursts in other hands
+    std::vector<Session*> retired_;  // released after the bursts that may still name them
     std::vector<Ready> ready_;
     std::vector<api::WorkerEvent> events_;
     std::size_t event_count_ = 0;

@@ -3,6 +3,7 @@
 #include "dataplane/dataplane.h"
 
 #include "dataplane/io/clock.h"
+#include "dataplane/io/receive_stamps.h"
 #include "tests/unit/node/router.h"
 
 #include <gtest/gtest.h>
@@ -246,6 +247,118 @@ TEST_F(Live, TunnelsOfAnotherWorkerAreHandedOver)
         last = counter;
     }
     EXPECT_GE(d->activity(peer).sent_packets.load(), 200u);
+}
+
+// A peer that always says Init: the session comes up and stays, until its interface is taken away.
+TEST_F(Live, ABfdSessionLivesInTheWorkerAndIsToldOf)
+{
+    const auto d = make(2);
+    api::SetBfdSession s{};
+    s.id = BfdSessionId{9};
+    s.discriminator = 77;
+    s.interface = kLanIf;
+    s.nexthop = NexthopId{1};
+    s.local = ip("10.1.0.1");
+    s.peer = ip("10.1.0.9");
+    s.desired_min_tx = s.required_min_rx = 20'000;
+    bfd::ControlPacket init;
+    init.state = api::BfdState::Init;
+    init.multiplier = 3;
+    init.my_discriminator = 5;
+    init.your_discriminator = 77;
+    init.desired_min_tx = init.required_min_rx = 20'000;
+    std::array<std::uint8_t, bfd::kMaxPacket> bytes{};
+    bfd::encode(init, bfd::kMandatory, bytes);
+    auto p = packet(Udp4{.from = ip("10.1.0.9").v4(),
+                         .to = ip("10.1.0.1").v4(),
+                         .to_port = bfd::kControlPort,
+                         .payload = bfd::kMandatory,
+                         .ttl = 255});
+    std::memcpy(p.data() + 28, bytes.data(), bfd::kMandatory);
+    reinterpret_cast<wire::UdpHeader*>(p.data() + 20)->checksum = {};  // IPv4 may do without
+    const auto port = open(*d, {frame(kLanMac, kPeerMac, p)});
+    d->fib().push(api::SetDownWord{s.id});
+    one_interface(*d, port.id);
+    route(*d, 2, "10.1.0.1/32", {.id = {}, .kind = api::NexthopKind::Local});
+    commit(*d);
+
+    const auto owner = d->bfd_owner(kNoPeer, kNoProtection);
+    EXPECT_EQ(owner, WorkerId{0});
+    auto& link = d->link(owner);
+    link.commands.push(s);
+    link.worker_wake.signal();
+    api::BfdChanged last{};
+    std::optional<api::WentDown> down;
+    const auto listen = [&] {
+        link.events.consume_all([&](const api::WorkerEvent& e) {
+            if (const auto* c = std::get_if<api::BfdChanged>(&e)) last = *c;
+            if (const auto* w = std::get_if<api::WentDown>(&e)) down = *w;
+        });
+    };
+    EXPECT_TRUE(eventually([&] { return listen(), last.state == api::BfdState::Up; })) << dump(*d);
+    const auto& a = d->activity(s.id);
+    EXPECT_TRUE(eventually([&] { return a.control_sent.load() > 5 && a.control_received.load() > 100; }));
+    EXPECT_EQ(a.timestamp_source.load(), static_cast<std::uint8_t>(api::TimestampSource::Tsc))
+        << "the capture's stamps stand still: they are no clock";
+    EXPECT_FALSE(down);
+
+    d->fib().push(api::SetInterface{.id = kLanIf,
+                                    .vrf = kDefaultVrf,
+                                    .kind = api::InterfaceKind::Port,
+                                    .up = false,
+                                    .port = port.id,
+                                    .mac = kLanMac,
+                                    .address4 = ip4("10.1.0.1")});
+    commit(*d);
+    EXPECT_TRUE(eventually([&] { return listen(), down.has_value(); })) << dump(*d);
+    EXPECT_EQ(down->kind, api::DownKind::Session);
+    EXPECT_EQ(down->id, 9U);
+    EXPECT_GE(down->at - down->since, 60ms);
+    EXPECT_TRUE(eventually([&] { return listen(), last.state == api::BfdState::Down; }));
+
+    link.commands.push(api::DeleteBfdSession{s.id, 1});
+    link.worker_wake.signal();
+    EXPECT_TRUE(eventually([&] { return listen(), last.deleted; }));
+    d->close_port(port.id);
+}
+
+// net_pcap stamps what it reads, in microseconds.
+TEST_F(Live, FramesHaveTheTimeStampOfTheirDevice)
+{
+    std::ofstream out{file("stamped.pcap"), std::ios::binary};
+    const auto put = [&](std::uint32_t v) { out.write(reinterpret_cast<const char*>(&v), 4); };
+    for (const std::uint32_t v : {0xa1b2c3d4U, 4U << 16 | 2U, 0U, 0U, 65535U, 1U}) put(v);
+    constexpr std::uint32_t kFrames = 2000;
+    for (std::uint32_t i = 0; i < kFrames; ++i) {
+        for (const std::uint32_t v : {1'700'000'000 + i / 1000, i % 1000 * 1000, 60U, 60U}) put(v);
+        const Octets f(60);
+        out.write(reinterpret_cast<const char*>(f.data()), 60);
+    }
+    out.close();
+    auto opened = io::open_port({.kind = api::PortKind::Vdev,
+                                 .device = "net_pcap90,rx_pcap=" + file("stamped.pcap") + ",tx_pcap=" + file("o.pcap")},
+                                {.pool = pool().get()});
+    ASSERT_TRUE(opened.has_value());
+    auto& port = **opened;
+    io::ReceiveStamps stamps{port};
+    const TimePoint begin{1h};
+    for (std::uint32_t i = 0; i < kFrames; ++i) {
+        rte_mbuf* m = nullptr;
+        ASSERT_EQ(port.rx_burst(0, &m, 1), 1U) << i;
+        const auto ticks = io::StampField{}.get(*m);
+        ASSERT_TRUE(ticks);
+        EXPECT_EQ(*ticks, 1'700'000'000'000'000U + i * 1000U);
+        // Found up to 5 ms after it came.
+        const auto came = begin + i * 1ms;
+        const auto now = came + Duration{100'000 + mix(i) % 5'000'000};
+        std::int64_t time = 0;
+        const bool stamped = stamps.take({&m, 1}, now, {&time, 1});
+        rte_pktmbuf_free(m);
+        if (i < 1000) continue;
+        ASSERT_TRUE(stamped);
+        EXPECT_EQ(stamps.source(), api::TimestampSource::NicMbuf);
+        EXPECT_LE(std::abs(time - came.time_since_epoch().count()), 400'000) << i;
+    }
 }
 
 TEST(WorkerCount, FollowsTheOptions)

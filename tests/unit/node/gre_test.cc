@@ -281,6 +281,54 @@ TEST_F(Gre, AProtectedTunnelTakesNothingInClear)
     EXPECT_EQ(b.sent.size(), 0u);
 }
 
+TEST_F(Gre, ProtectedPrefixesNeverLeaveInClear)
+{
+    gre(kTunnel, Family::Ipv4);
+    gre(kOther, Family::Ipv4, [](api::SetTunnel& t) {
+        t.has_key = true;
+        t.protection = ProtectionId{4};
+    });
+    const auto send = [&] {
+        const auto before = a.count(Verdict::DropProtectedClear);
+        a.sent.clear();
+        a.from_lan(inner4());
+        a.from_lan(inner6());
+        return a.count(Verdict::DropProtectedClear) - before;
+    };
+    routes(kTunnel);
+    EXPECT_EQ(send(), 0u);
+    a.apply(api::SetProtectedPrefix{kDefaultVrf, prefix("10.2.0.0/16")});
+    EXPECT_EQ(send(), 1u) << "GRE without protection is clear text, its outer packet too";
+    a.apply(api::SetProtectedPrefix{kDefaultVrf, prefix("2001:db8:b::/48")});
+    EXPECT_EQ(send(), 2u);
+    a.route_via("10.2.0.5/32", a.adjacency(kWanIf, "192.0.2.2", kPeerMac));
+    EXPECT_EQ(send(), 2u) << "a longer prefix is no way round it";
+    EXPECT_EQ(a.sent.size(), 0u);
+    by_tunnel(a, kOther, "10.2.0.5/32");
+    by_tunnel(a, kOther, "2001:db8:b::/48");
+    EXPECT_EQ(send(), 0u);
+    EXPECT_EQ(a.count(Verdict::DropEspNoSa), 2u) << "into the protected one, which has no SA";
+    // The host's own packets, and those of another prefix.
+    a.apply(api::DeleteRoute{kDefaultVrf, prefix("10.2.0.5/32")});
+    a.from_host(inner4());
+    EXPECT_EQ(a.count(Verdict::DropProtectedClear), 6u);
+    a.from_lan(packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("198.51.100.1")}));
+    EXPECT_EQ(a.sent.size(), 1u);
+    // A tunnel's own packets are what encryption makes, even where everything is protected.
+    a.apply(api::SetProtectedPrefix{kDefaultVrf, prefix("0.0.0.0/0")});
+    api::Inject message{.kind = api::InjectKind::Packet, .vrf = kDefaultVrf, .interface = {}, .length = 0, .bytes = {}};
+    const auto p = packet(Udp4{.from = ip4("192.0.2.1"), .to = ip4("192.0.2.2")});
+    std::copy(p.begin(), p.end(), message.bytes.begin());
+    message.length = static_cast<std::uint16_t>(p.size());
+    a.inject(message);
+    EXPECT_EQ(a.sent.size(), 2u);
+    for (const auto* all : {"0.0.0.0/0", "10.2.0.0/16", "2001:db8:b::/48"})
+        a.apply(api::DeleteProtectedPrefix{kDefaultVrf, prefix(all)});
+    by_tunnel(a, kTunnel, "2001:db8:b::/48");
+    EXPECT_EQ(send(), 0u);
+    EXPECT_EQ(a.sent.size(), 2u);
+}
+
 TEST_F(Gre, KeepalivesComeBackEvenWhileTheTunnelIsDown)
 {
     const auto probe = [&](Family family) {
