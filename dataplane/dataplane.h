@@ -19,7 +19,7 @@ struct Options {
     std::size_t workers = 0;     // 0: one less than the CPUs, at least 1, at most 4
     std::vector<unsigned> cpus;  // `workers cpu LIST`: one pinned worker on each; `workers` is not read then
     bool poll_busy = false;      // workers never sleep
-    bool realtime = true;        // workers that have BFD sessions go before all other threads (docs/adr/0018)
+    bool realtime = true;        // workers that have BFD sessions go before all other threads (docs/adr/0021)
     io::MemoryMode memory = io::MemoryMode::Auto;
     std::size_t memory_octets = 0;                 // for EAL; 0: its default
     bool restart_program = false;                  // see io::EalOptions

@@ -316,7 +316,7 @@ void Worker::speak() noexcept
 
 // With BFD sessions to serve the thread goes before all others, for as long as it lets them live: a real-time thread
 // that is never idle would lose its CPU for 50 ms of each second (sched_rt_runtime_us), so it rests by itself before
-// that, for a moment (docs/adr/0018). A worker that never sleeps has a CPU of its own and needs none of this.
+// that, for a moment (docs/adr/0021). A worker that never sleeps has a CPU of its own and needs none of this.
 void Worker::mind_urgency() noexcept
 {
     const bool urgent = options_.realtime && !options_.busy && bfd_.engine().size() != 0;

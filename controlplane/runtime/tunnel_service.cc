@@ -67,6 +67,8 @@ std::string_view text(api::SaLimit limit)
 
 }  // namespace
 
+TunnelService::Protection::Protection() = default;
+
 // ---- commit --------------------------------------------------------------------------------------------------------
 
 TunnelService::Keys TunnelService::read_keys(
@@ -555,8 +557,7 @@ void TunnelService::install(Tunnel& tunnel)
             workers_.command(owner, api::DeleteSa{p.id, next_sequence_++, p.child, direction});
     }
     ++p.child;
-    p.view.inbound_up = p.view.outbound_up = false;
-    p.view.problem.clear();
+    p.view.problem.clear();  // in place of live ones the new ones are there at once: the tunnel stays up meanwhile
     const auto& sa = p.sa;
     const auto at = now();
     for (const auto direction : {api::SaDirection::Inbound, api::SaDirection::Outbound}) {

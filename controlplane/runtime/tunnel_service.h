@@ -86,6 +86,8 @@ public:
 
 private:
     struct Protection {
+        Protection();  // in the .cc: clang wants the class around it whole
+
         ProtectionId id{kNoProtection};
         config::ManualSa sa;
         std::optional<Keys::Pair> keys;  // until they are installed

@@ -60,7 +60,14 @@ void BfdSpeaker::apply(const api::SetBfdSession& session)
 {
     if (index(session.id) >= generations_.size()) return;
     generations_[index(session.id)] = ctx_.tables.generation(api::DownKind::Session, index(session.id));
-    engine_.apply(session, ctx_.now);
+    // An echo comes back with our own address as its source, which no WireGuard peer may use.
+    auto wanted = session;
+    const auto* interface = ctx_.tables.interface(session.interface);
+    if (interface != nullptr && interface->kind == api::InterfaceKind::Wireguard) {
+        wanted.echo = false;
+        wanted.required_min_echo_rx = 0;
+    }
+    engine_.apply(wanted, ctx_.now);
 }
 
 void BfdSpeaker::apply(const api::DeleteBfdSession& session) { engine_.apply(session, ctx_.now); }

@@ -254,6 +254,49 @@ void run(api::EspAlgorithm algorithm, const char* name, std::size_t size, const 
     }
 }
 
+// WireGuard's: what is sent, by its counters.
+void wireguard(std::size_t size, const Plan& plan)
+{
+    Router r;
+    const PeerId peer{1};
+    r.apply(api::SetInterface{.id = kWg,
+                              .vrf = kDefaultVrf,
+                              .kind = api::InterfaceKind::Wireguard,
+                              .up = true,
+                              .mtu = 1420,
+                              .address4 = ip4("10.255.0.1")});
+    r.apply(api::SetWireguard{.interface = kWg, .outer_vrf = kDefaultVrf, .listen_port = 51820});
+    r.apply(api::SetPeer{.id = peer, .interface = kWg});
+    r.apply(api::SetAllowedIp{kWg, prefix("10.2.0.0/16"), peer});
+    r.route("10.2.0.0/16", {.id = {}, .kind = api::NexthopKind::WireguardLookup, .interface = kWg});
+    r.command(api::MovePeer{peer, {ip("192.0.2.2"), 51820}});
+    api::InstallKeys keys{.peer = peer,
+                          .sequence = 1,
+                          .local_index = 100,
+                          .remote_index = 200,
+                          .initiator = true,
+                          .created = r.context.now};
+    keys.sending.fill(1);
+    keys.receiving.fill(2);
+    r.command(keys);
+    r.sent.clear();
+    Lender lender;
+    r.context.loans.open(WorkerId{0}, r.aead, {{&lender.box, &lender.wake}});
+    Loop loop{r, kLan};
+    const auto p =
+        frame(kLanMac, kHostMac, packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("10.2.0.5"), .payload = size - 28}));
+    std::uint64_t next = 1;  // 0 was the message that proves the keys
+    compare("wireguard encrypt, " + std::to_string(size) + " octets", r, plan, [&] {
+        return loop.slice([&](std::size_t) -> const Octets& { return p; },
+                          [&](Bytes f) {
+                              std::uint64_t counter;
+                              std::memcpy(&counter, f.data() + 14 + 20 + 8 + 8, 8);
+                              CULVERT_CHECK(counter == next);
+                              ++next;
+                          });
+    });
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -266,5 +309,6 @@ int main(int argc, char** argv)
     run(AesCbc128Sha256, "aes-cbc-128-sha256", 1420, plan);
     run(ChaCha20Poly1305, "chacha20-poly1305", 1420, plan);
     run(AesGcm128, "aes-gcm-128", 1420, plan);
+    wireguard(1420, plan);
     return 0;
 }

@@ -1,5 +1,6 @@
 """GRE and IPsec tunnels: between two of ours, with Open vSwitch, inside each other, and what fits into them."""
 import re
+import signal
 import time
 
 from lab import Failure, Lab, run, wait_for
@@ -432,7 +433,7 @@ def protocols(path):
 
 def only_esp(path, also=()):
     """No packet is on the wire but ESP (perhaps in UDP) and what the link itself needs."""
-    allowed = {"esp", "udpencap", "arp", "icmpv6", "udp", *also}
+    allowed = {"esp", "udpencap", "arp", "icmpv6", "ipv6.hopopts", "udp", *also}  # hopopts: the bridge's MLD
     seen = protocols(path)
     wrong = {k: v for k, v in seen.items() if k not in allowed}
     if wrong or not any(seen.get(k) for k in ("esp", "udpencap", "udp")):
@@ -521,3 +522,43 @@ def test_wireguard_in_gre_in_esp():
         if cut_packets(routers[2]) != before:
             raise Failure(f"TCP was cut: {before} {cut_packets(routers[2])}")
         return f"MTU {mtu}, TCP {min(rates):.0f} Mbit/s"
+
+
+def test_nothing_protected_leaves_in_clear():
+    """A protected prefix with a default route beside it that would take its packets: the wire is watched through start,
+    a new SA, shutdown, and kill -9 of either end."""
+    with Lab("cvclear") as lab:
+        wire = []
+
+        def tunnels(n, p):
+            if not wire:
+                wire.append(capture(lab, "net", "br0"))
+            return (gre(n, p, "ipsec ipv4", more="tunnel protection ipsec profile SITE")
+                    + manual_sa(lab, n, p, more="replay window disable")
+                    + f"ip route 10.{p}.0.0/24 tunnel0 protected\nip route 0.0.0.0/0 192.0.2.{p}\n")
+
+        routers = two_sites(lab, tunnels, established=False)
+        wait_for("LAN to LAN", lambda: lab.pings("h1", "10.2.0.2", count=1), 20)
+        traffic = lab.start("flood", "h1", ["ping", "-n", "-i", "0.01", "-s", "1000", "-p", "cafe", "10.2.0.2"])
+        back = lambda: lab.pings("h1", "10.2.0.2", count=2)  # noqa: E731
+        routers[1].cli("clear crypto sa")
+        wait_for("traffic after a new SA", back, 20)
+        routers[1].configure("interface tunnel0", "shutdown")
+        time.sleep(1)
+        held = routers[1].json("show dataplane drops").get("drop_protected_clear", {}).get("packets", 0)
+        if held == 0:
+            raise Failure(f"nothing was held back while the tunnel was shut{drops(routers)}")
+        routers[1].configure("interface tunnel0", "no shutdown")
+        wait_for("traffic after shutdown", back, 20)
+        for n in (1, 2):
+            routers[n].process.kill(signal.SIGKILL)
+            routers[n].start()
+            wait_for(f"traffic after kill -9 of r{n}", back, 30)
+        traffic.kill()
+        path = wire[0]()
+        seen = only_esp(path, also=("tcp", "bfd", "igmp", "icmp"))
+        clear = run("tshark", "-r", path, "-Y", "!esp && (ip.addr == 10.2.0.0/24 || ip.addr == 10.1.0.0/24) || frame contains ca:fe:ca:fe:ca:fe",
+                    "-T", "fields", "-e", "frame.number").stdout.split()
+        if clear:
+            raise Failure(f"{len(clear)} packets in clear: {seen}")
+        return f"{seen}, {held} held back"

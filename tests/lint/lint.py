@@ -36,6 +36,7 @@ ALLOWED = {
     "dataplane": (["dataplane", "crypto", "base"], ["dpdk", "lockfree", "fmt"]),
     "dataplane/fib": (["dataplane/fib", "dataplane/api", "base"], ["lockfree", "fmt"]),
     "dataplane/bfd": (["dataplane/bfd", "dataplane/api", "crypto", "base"], ["fmt"]),
+    "dataplane/esp": (["dataplane/esp", "dataplane/api", "crypto", "base"], ["fmt"]),
     "dataplane/wg": (["dataplane/wg", "dataplane/api", "crypto", "base"], ["fmt"]),
     "dataplane/wire": (["dataplane/wire", "base"], ["fmt"]),
     "controlplane/bgp": (["controlplane/bgp", *ENGINE], ["fmt"]),
