@@ -72,6 +72,7 @@ namespace culvert::api {
     V(DropBfdTtl, drop_bfd_ttl, "BFD packet from too far away: its TTL is less than the session's minimum-ttl")       \
     V(DropBfdAuth, drop_bfd_auth, "BFD packet fails authentication")                                                  \
     V(DropBfdEcho, drop_bfd_echo, "BFD echo packet that isn't one of ours on its way")                                \
+    V(DropBfdHandshake, drop_bfd_handshake, "BFD packet that would have waited for a WireGuard handshake")            \
     V(DropEspNoSa, drop_esp_no_sa, "protected, but no SA may send: nothing leaves in clear")                          \
     V(DropEspSpi, drop_esp_spi, "ESP with an SPI that no SA has")                                                     \
     V(DropEspMalformed, drop_esp_malformed, "ESP packet too short or not a whole number of blocks")                   \

@@ -90,6 +90,7 @@ void BfdSpeaker::send(const api::SetBfdSession& s, const Endpoint& from, const E
     auto& meta = begin(m, ctx_.now);
     meta.set(Flag::FromUs);
     meta.set(Flag::Control);
+    meta.fleeting = true;
     meta.vrf = s.vrf;
     append(m, static_cast<std::uint16_t>(payload.size()));
     std::memcpy(rte_pktmbuf_mtod(m, void*), payload.data(), payload.size());

@@ -25,6 +25,7 @@ void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
 {
     auto& meta = metadata(m);
     if (m->data_len == 0) return meta.end(Verdict::DropWireguardKeyExpired);
+    if (meta.fleeting) return meta.end(Verdict::DropBfdHandshake);
     meta.received_at = ctx.now.time_since_epoch().count();
     meta.after = Stage::EncapWireguard;
     meta.path = nullptr;

@@ -79,7 +79,8 @@ struct Metadata {
     std::uint8_t link_header;         // octets in front of the data that are still the frame's own
     std::uint8_t hops;                // between workers
     api::TimestampSource stamped_by;  // what received_at is of
-    std::uint8_t reserved[5];
+    bool fleeting;                    // worth nothing when it is late, and harmful behind a newer one: never held
+    std::uint8_t reserved[4];
     // EncapEsp: whose SA seals it. After DecapEsp: which one it came by, until it enters by a tunnel.
     ProtectionId protection;
 
