@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "controlplane/runtime/password.h"
 #include "crypto/secret.h"
+#include "dataplane/api/link_scope.h"
 
 #include <algorithm>
 
@@ -387,7 +388,8 @@ BfdWanted BfdService::to_wanted(const BfdSessionKey& key, const Wish& wish, BfdS
     BfdWanted out;
     out.name = key.peer.to_string() + (entry ? " on " + entry->config.name : " multihop");
     auto& word = out.word;
-    word.vrf = key.vrf;
+    // What has a link-local address travels in the link's own VRF.
+    word.vrf = key.peer.is_link_local() && !key.multihop ? api::link_vrf(key.interface) : key.vrf;
     word.interface = key.interface;
     word.local = wish.local;
     word.peer = key.peer;

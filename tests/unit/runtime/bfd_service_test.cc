@@ -1,6 +1,7 @@
 #include "controlplane/runtime/bfd_service.h"
 
 #include "config/parse.h"
+#include "dataplane/api/link_scope.h"
 
 #include <gtest/gtest.h>
 
@@ -232,6 +233,16 @@ TEST_F(Service, MultihopHasNoEchoAndAFloorForTheTtl)
     EXPECT_EQ(find("172.16.0.2").minimum_ttl, 200);
     EXPECT_EQ(find("172.16.0.2").required_min_echo_rx, 0U);
     EXPECT_EQ(find("172.16.0.2").interface, kNoInterface);
+}
+
+TEST_F(Service, ALinkLocalPeerIsInTheVrfOfItsLink)
+{
+    load("interface e0\n port vdev a\n ipv6 address fe80::1/64\nbfd\n peer fe80::2 interface e0\n");
+    const auto told_now = set("fe80::2");
+    ASSERT_EQ(told_now.size(), 1U);
+    EXPECT_EQ(told_now.front().vrf, api::link_vrf(interfaces.find("e0")->id));
+    EXPECT_EQ(told_now.front().local, IpAddress::parse("fe80::1").value());
+    EXPECT_EQ(bfd.view().front().vrf, "default");
 }
 
 TEST_F(Service, SaysWhyAPeerHasNoSession)
