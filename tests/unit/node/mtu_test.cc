@@ -227,14 +227,17 @@ protected:
         }
         EXPECT_EQ(kind, Kind::V4);
         std::vector<bool> seen(in.size());
+        bool same = true;
         for (const auto& piece : out_b) {
             auto p = piece.packet();
             const std::size_t at = static_cast<std::size_t>(header4(p).fragment & 0x1fff) * 8;
             for (std::size_t i = 20; i < p.size(); ++i) {
-                EXPECT_TRUE(at + i < in.size() && p[i] == in[at + i]) << size;
-                if (at + i < in.size()) seen[at + i] = true;
+                const bool inside = at + i < in.size();
+                same &= inside && p[i] == in[at + i];
+                if (inside) seen[at + i] = true;
             }
         }
+        EXPECT_TRUE(same) << size;
         EXPECT_EQ(std::count(seen.begin(), seen.end(), true), static_cast<std::ptrdiff_t>(in.size() - 20)) << size;
         return 0;
     }
