@@ -104,16 +104,14 @@ void lookup(Context& ctx, Burst& burst) noexcept
             match(Ip::lpm(*vrf), std::span<const typename Ip::Key>{destinations}.first(burst.size()), leaves);
         for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx.tables, leaves[i], burst.meta(i));
         if (const auto* guarded = vrf != nullptr ? vrf->guarded() : nullptr) [[unlikely]]
-            for (std::size_t i = 0; i < burst.size(); ++i)
-                guard<Ip>(*guarded, destinations[i], burst.meta(i));
+            for (std::size_t i = 0; i < burst.size(); ++i) guard<Ip>(*guarded, destinations[i], burst.meta(i));
         return;
     }
     for (std::size_t i = 0; i < burst.size(); ++i) {
         const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf);
         if (vrf != nullptr) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
         route<Ip>(ctx.tables, leaves[i], burst.meta(i));
-        if (vrf != nullptr && vrf->guarded() != nullptr)
-            guard<Ip>(*vrf->guarded(), destinations[i], burst.meta(i));
+        if (vrf != nullptr && vrf->guarded() != nullptr) guard<Ip>(*vrf->guarded(), destinations[i], burst.meta(i));
     }
 }
 

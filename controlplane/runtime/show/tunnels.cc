@@ -207,7 +207,8 @@ Shown crypto_ipsec_sa(Router& router, const config::Exec& exec)
         text += fmt::format("     current outbound spi: 0x{0:X}({0})\n", v->sas.outbound_spi);
         for (const bool inbound : {true, false}) {
             const auto spi = inbound ? v->sas.inbound_spi : v->sas.outbound_spi;
-            text += fmt::format("\n     {0} esp sas:\n      spi: 0x{1:X}({1})\n", inbound ? "inbound" : "outbound", spi);
+            text +=
+                fmt::format("\n     {0} esp sas:\n      spi: 0x{1:X}({1})\n", inbound ? "inbound" : "outbound", spi);
             text += fmt::format("        transform: {} {},\n", transform(*v->sa), integrity(*v->sa));
             text += fmt::format("        in use settings ={{{}{}{}}}, manual: {}\n",
                                 v->sa->mode == config::EspMode::Transport ? "Transport" : "Tunnel",
