@@ -152,6 +152,29 @@ std::vector<std::vector<std::uint8_t>> addresses_of(NetlinkSocket& netlink, int 
     return addresses;
 }
 
+// A router's advertisement made it, and it goes when the router falls silent.
+bool advertised(const std::vector<std::uint8_t>& route) { return header_of<rtmsg>(route).rtm_protocol == RTPROT_RA; }
+
+bool has_global_ipv6(NetlinkSocket& netlink, int index)
+{
+    const auto addresses = addresses_of(netlink, index);
+    return std::any_of(addresses.begin(), addresses.end(), [](const auto& a) {
+        const auto h = header_of<ifaddrmsg>(a);
+        return h.ifa_family == AF_INET6 && h.ifa_scope == RT_SCOPE_UNIVERSE;
+    });
+}
+
+// Whether the machine would be cut off without the device. BGP over an unnumbered interface has routers advertise
+// themselves, and a kernel that hears one takes it for its default router; without a global address nobody reaches the
+// machine that way.
+bool holds_default_route(NetlinkSocket& netlink, int index)
+{
+    const auto routes = routes_of(netlink, index);
+    return std::any_of(routes.begin(), routes.end(), [&](const auto& r) {
+        return header_of<rtmsg>(r).rtm_dst_len == 0 && (!advertised(r) || has_global_ipv6(netlink, index));
+    });
+}
+
 int replay(NetlinkSocket& netlink, std::uint16_t type, std::uint16_t flags, const std::vector<std::uint8_t>& payload)
 {
     NetlinkMessage m{type, static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags), Bytes{payload}};
@@ -244,12 +267,11 @@ Result<Netdev, std::string> find_usable_netdev(const std::string& name, bool for
     }
     if (!force) {
         NetlinkSocket netlink{NETLINK_ROUTE};
-        for (const auto& r : routes_of(netlink, found->index))
-            if (header_of<rtmsg>(r).rtm_dst_len == 0)
-                return Error{
-                    fmt::format("{} holds this machine's default route, and a port is taken from the kernel whole: "
-                                "the machine would be cut off; `port kernel {} force` if that is meant",
-                                name, name)};
+        if (holds_default_route(netlink, found->index))
+            return Error{
+                fmt::format("{} holds this machine's default route, and a port is taken from the kernel whole: "
+                            "the machine would be cut off; `port kernel {} force` if that is meant",
+                            name, name)};
     }
     return found;
 }
@@ -271,6 +293,8 @@ Result<NetdevState, std::string> NetdevState::put_aside(const Netdev& device)
     NetdevState s;
     s.device_ = device;
     s.routes_ = routes_of(netlink, device.index);
+    // What a router advertised would stay for ever if we put it back: the kernel asks the routers again.
+    std::erase_if(s.routes_, advertised);
     s.addresses_ = addresses_of(netlink, device.index);
 
     // Up first: it is what fails without the rights, and then nothing has changed yet.

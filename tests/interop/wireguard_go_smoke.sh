@@ -7,7 +7,7 @@ if [ "$(id -u)" != 0 ] || ! command -v wireguard-go > /dev/null || ! command -v 
   exit 77
 fi
 if [ -z "${CULVERT_SMOKE_INSIDE:-}" ]; then
-  CULVERT_SMOKE_INSIDE=1 exec unshare --net --mount --pid --fork --kill-child "$0" "$program"
+  CULVERT_SMOKE_INSIDE=1 exec unshare --net --mount --pid --mount-proc --fork --kill-child "$0" "$program"
 fi
 
 mkdir -p /run/wireguard
