@@ -9,8 +9,19 @@
 #include <type_traits>
 #include <utility>
 
-// Behaviours of statements that only set or show a member, for the rows of the table.
+// Behaviours that statements of several blocks have, for the rows of the table.
 namespace culvert::config {
+
+// Accepted and kept nowhere.
+inline Outcome ignore(Edit&) { return {}; }
+constexpr Behaviour kIgnored{ignore, nullptr};
+
+inline Outcome leave(Edit& edit)
+{
+    edit.position.node = info(edit.position.node).parent;
+    return {};
+}
+constexpr Behaviour kLeave{leave, nullptr};
 
 inline std::string vrf_or_default(std::string name) { return name == "default" ? std::string{} : name; }
 

@@ -1,6 +1,7 @@
 #include "config/bfd_statements.h"
 
 #include "config/behaviour.h"
+#include "config/statement_table.h"
 
 #include <fmt/format.h>
 
@@ -57,20 +58,6 @@ BfdPeerKey peer_key(const Args& args)
             .multihop = args.has("multihop")};
 }
 
-// A line about BFD turns it on for the neighbor; `no` of one that is off finds nothing to do.
-BgpBfd* neighbor_bfd_of(Edit& edit, BgpBfd& none)
-{
-    auto* neighbor = edit.object<BgpNeighbor>();
-    if (!neighbor) return nullptr;
-    if (neighbor->bfd) return &*neighbor->bfd;
-    return edit.no ? &none : &neighbor->bfd.emplace();
-}
-
-std::string neighbor_bfd_text(const View& view, std::string_view rest)
-{
-    return fmt::format("neighbor {} bfd{}", view.neighbor->name().to_string(), rest);
-}
-
 }  // namespace
 
 std::string bfd_peer_options(const BfdPeerKey& key)
@@ -89,6 +76,8 @@ std::string bfd_interval_text(Microseconds interval)
     if (ms == interval && ms >= Milliseconds{10}) return std::to_string(ms.count());
     return fmt::format("microseconds {}", interval.count());
 }
+
+namespace {
 
 // ---- the `bfd` block ----
 
@@ -230,6 +219,104 @@ void show_bfd_authentication(const Statement& self, const View& view, Lines& out
                      fmt::format("authentication {} keychain {}", word, settings->authentication->key_chain));
 }
 
+#define INTERVAL " {<" BFD_MS "$interval|microseconds " BFD_US "$interval_us>}"
+// What a peer and a profile of BFD both take.
+#define BFD_SETTINGS(node)                                                                                             \
+    {node,                                                                                                             \
+     "detect-multiplier {(1-255)$multiplier}",                                                                         \
+     Setting,                                                                                                          \
+     Cost::Apply,                                                                                                      \
+     "After how many packets that did not come the peer is given up. Default: 3.",                                     \
+     kValue<&BfdSettings::multiplier>},                                                                                \
+        {node,                                                                                                         \
+         "receive-interval" INTERVAL,                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often the peer may send at most. Default: 300 milliseconds.",                                            \
+         {bfd_receive_interval, show_bfd_receive_interval}},                                                           \
+        {node,                                                                                                         \
+         "transmit-interval" INTERVAL,                                                                                 \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often we send at most; the slower end decides. Default: 300 milliseconds.",                              \
+         {bfd_transmit_interval, show_bfd_transmit_interval}},                                                         \
+        {node,                                                                                                         \
+         "echo-mode",                                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Sends echo packets, which the peer's forwarding sends back. Not of multihop sessions.",                      \
+         kFlag<&BfdSettings::echo_mode>},                                                                              \
+        {node,                                                                                                         \
+         "echo receive-interval {<disabled|" BFD_MS "$interval|microseconds " BFD_US "$interval_us>}",                 \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often the peer may send echo packets for us to send back. Default: 50 milliseconds.",                    \
+         {bfd_echo_receive_interval, show_bfd_echo_receive_interval}},                                                 \
+        {node,                                                                                                         \
+         "echo transmit-interval" INTERVAL,                                                                            \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "How often we send echo packets. Default: 50 milliseconds.",                                                  \
+         {bfd_echo_transmit_interval, show_bfd_echo_transmit_interval}},                                               \
+        {node,                                                                                                         \
+         "echo-interval" INTERVAL,                                                                                     \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "FRR's older word for both intervals of echo packets.",                                                       \
+         {bfd_echo_interval, nullptr}},                                                                                \
+        {node,                                                                                                         \
+         "minimum-ttl {(1-254)$ttl}",                                                                                  \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Multihop: packets with a lower TTL are dropped. Default: 254.",                                              \
+         kValue<&BfdSettings::minimum_ttl>},                                                                           \
+        {node,                                                                                                         \
+         "passive-mode",                                                                                               \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Says nothing until the peer has spoken.",                                                                    \
+         kFlag<&BfdSettings::passive>},                                                                                \
+        {node,                                                                                                         \
+         "demand-mode",                                                                                                \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Asks the peer to be silent while the session is up (RFC 5880 6.6). Something else has to see it fail then.", \
+         kFlag<&BfdSettings::demand>},                                                                                 \
+        {node,                                                                                                         \
+         "authentication {<simple|md5|meticulous-md5|sha-1|meticulous-sha-1> keychain WORD$chain}",                    \
+         Setting,                                                                                                      \
+         Cost::Apply,                                                                                                  \
+         "Takes only packets signed with a key of the chain, and signs with its first (RFC 5880 6.7).",                \
+         {bfd_authentication, show_bfd_authentication}},                                                               \
+    {                                                                                                                  \
+        node, "shutdown", Setting, Cost::Apply, "Keeps the session down, and tells the peer.",                         \
+            kFlag<&BfdSettings::shutdown>                                                                              \
+    }
+
+constexpr Statement kBfd[] = {
+    {Top, "bfd", Setting, Cost::Apply, "Sessions and profiles of BFD (RFC 5880).", {bfd_block, show_bfd_block}},
+    {Node::Bfd,
+     "profile WORD$profile",
+     Setting,
+     Cost::Apply,
+     "What several sessions share.",
+     {bfd_profile_block, show_bfd_profile_blocks}},
+    BFD_SETTINGS(Node::BfdProfile),
+    {Node::Bfd,
+     "peer ADDRESS$address [<multihop|local-address ADDRESS$source|interface IFNAME$interface|vrf VRF$vrf>]...",
+     Setting,
+     Cost::Apply,
+     "A session. Its settings may stand in a profile; what stands here goes before.",
+     {bfd_peer_block, show_bfd_peer_blocks}},
+    {Node::BfdPeer, "profile {WORD$profile}", Setting, Cost::Apply, "Takes what is not set here from a profile.",
+     kValue<&BfdPeer::profile>},
+    BFD_SETTINGS(Node::BfdPeer),
+};
+
+}  // namespace
+
+std::span<const Statement> bfd_statements() { return kBfd; }
+
 // ---- where sessions are wanted ----
 
 Outcome interface_bfd_interval(Edit& edit)
@@ -258,6 +345,24 @@ void show_interface_bfd_interval(const Statement& self, const View& view, Lines&
                  fmt::format("bfd interval microseconds {} min_rx {} multiplier {}", bfd->transmit.count(),
                              bfd->receive.count(), bfd->multiplier));
 }
+
+namespace {
+
+// A line about BFD turns it on for the neighbor; `no` of one that is off finds nothing to do.
+BgpBfd* neighbor_bfd_of(Edit& edit, BgpBfd& none)
+{
+    auto* neighbor = edit.object<BgpNeighbor>();
+    if (!neighbor) return nullptr;
+    if (neighbor->bfd) return &*neighbor->bfd;
+    return edit.no ? &none : &neighbor->bfd.emplace();
+}
+
+std::string neighbor_bfd_text(const View& view, std::string_view rest)
+{
+    return fmt::format("neighbor {} bfd{}", view.neighbor->name().to_string(), rest);
+}
+
+}  // namespace
 
 Outcome neighbor_bfd(Edit& edit)
 {
@@ -339,54 +444,6 @@ void show_neighbor_bfd_strict(const Statement& self, const View& view, Lines& ou
              neighbor_bfd_text(view, bfd->strict_hold == BgpBfd{}.strict_hold
                                          ? " strict"
                                          : fmt::format(" strict hold-time {}", bfd->strict_hold.count())));
-}
-
-// ---- key chains ----
-
-Outcome key_chain_block(Edit& edit)
-{
-    const auto name = edit.args.text("name");
-    if (edit.no) {
-        if (edit.model.key_chains.erase(name) == 0) return edit.refuse("there is no key chain " + name);
-        return {};
-    }
-    edit.model.key_chains[name].name = name;
-    edit.position.node = Node::KeyChain;
-    edit.position.name = name;
-    return {};
-}
-
-void show_key_chain_blocks(const Statement& self, const View& view, Lines& out)
-{
-    for (const auto& [name, chain] : view.model->key_chains) {
-        View inside = view;
-        inside.key_chain = &chain;
-        out.block(self, "key chain " + name, Node::KeyChain, inside, "exit");
-    }
-}
-
-Outcome key_block(Edit& edit)
-{
-    auto* chain = edit.object<KeyChain>();
-    if (!chain) return edit.refusal();
-    const auto id = static_cast<std::uint8_t>(edit.args.number("key").value());
-    if (edit.no) {
-        if (chain->keys.erase(id) == 0) return edit.refuse(fmt::format("there is no key {} in {}", id, chain->name));
-        return {};
-    }
-    chain->keys[id];
-    edit.position.node = Node::KeyChainKey;
-    edit.position.key = id;
-    return {};
-}
-
-void show_key_blocks(const Statement& self, const View& view, Lines& out)
-{
-    for (const auto& [id, key] : view.key_chain->keys) {
-        View inside = view;
-        inside.key = &key;
-        out.block(self, fmt::format("key {}", id), Node::KeyChainKey, inside, "exit");
-    }
 }
 
 }  // namespace culvert::config

@@ -1,0 +1,304 @@
+#include "controlplane/runtime/show/bgp.h"
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include <time.h>
+
+#include <algorithm>
+
+namespace culvert::runtime::show {
+namespace {
+
+namespace json = boost::json;
+
+const char* both(bool advertised, bool received)
+{
+    return advertised && received ? "advertisedAndReceived" : advertised ? "advertised" : "received";
+}
+
+json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
+{
+    const auto mine = n.session().local_open().capabilities;
+    const auto& theirs = up.peer.capabilities;
+    json::object o;
+    const auto flag = [&](const char* name, bool a, bool r) {
+        if (a || r) o[name] = both(a, r);
+    };
+    flag("4byteAs", mine.four_octet_as.has_value(), theirs.four_octet_as.has_value());
+    if (mine.extended_next_hop || theirs.extended_next_hop) {
+        o["extendedNexthop"] = both(mine.extended_next_hop, theirs.extended_next_hop);
+        if (up.negotiated.extended_next_hop)
+            o["extendedNexthopFamililesByPeer"] = {{af_key(Family::Ipv4), "recieved"}};  // spelled as FRR does
+    }
+    flag("extendedMessage", mine.extended_message, theirs.extended_message);
+    if (mine.route_refresh || theirs.route_refresh || theirs.route_refresh_old) {
+        std::string value = both(mine.route_refresh, theirs.route_refresh || theirs.route_refresh_old);
+        if (theirs.route_refresh && theirs.route_refresh_old)
+            value += "OldNew";
+        else if (theirs.route_refresh)
+            value += "New";
+        else if (theirs.route_refresh_old)
+            value += "Old";
+        o["routeRefresh"] = value;
+    }
+    flag("enhancedRouteRefresh", mine.enhanced_route_refresh, theirs.enhanced_route_refresh);
+    json::object families;
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        const bgp::AfiSafi af{family == Family::Ipv4 ? bgp::Afi::Ipv4 : bgp::Afi::Ipv6, bgp::Safi::Unicast};
+        if (mine.has(af) || theirs.has(af)) families[af_key(family)] = {{both(mine.has(af), theirs.has(af)), true}};
+    }
+    o["multiprotocolExtensions"] = std::move(families);
+    flag("gracefulRestart", mine.graceful_restart.has_value(), theirs.graceful_restart.has_value());
+    if (theirs.graceful_restart) o["gracefulRestartRemoteTimerMsecs"] = theirs.graceful_restart->restart_time * 1000;
+    o["hostName"] = {{"advHostName", mine.hostname.empty() ? "n/a" : mine.hostname},
+                     {"advDomainName", mine.domain.empty() ? "n/a" : mine.domain},
+                     {"rcvHostName", theirs.hostname.empty() ? "n/a" : theirs.hostname},
+                     {"rcvDomainName", theirs.domain.empty() ? "n/a" : theirs.domain}};
+    return o;
+}
+
+std::string_view bfd_status(const BfdSessions::View* bfd)
+{
+    if (!bfd || !bfd->running) return "Unknown";
+    switch (bfd->last.state) {
+        case api::BfdState::AdminDown: return "Admin Down";
+        case api::BfdState::Up: return "Up";
+        case api::BfdState::Init:
+        case api::BfdState::Down: break;
+    }
+    return "Down";
+}
+
+// "0:00:00:20": days, hours, minutes, seconds.
+std::string bfd_last_update(const BfdSessions::View* bfd)
+{
+    if (!bfd || bfd->changed_at == TimePoint{}) return "never";
+    const auto s = std::chrono::duration_cast<std::chrono::seconds>(now() - bfd->changed_at).count();
+    return fmt::format("{}:{:02}:{:02}:{:02}", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
+{
+    const auto at = now();
+    const auto& session = n.session();
+    const auto& stats = session.stats();
+    const auto& up = session.established();
+    const auto& config = session.config();
+    json::object o{{"remoteAs", remote_as(n)}, {"localAs", index(config.local_as)}};
+    o[n.external() ? "nbrExternalLink" : "nbrInternalLink"] = true;
+    o["localRole"] = "undefined";
+    o["remoteRole"] = "undefined";
+    if (!n.config().description.empty()) o["nbrDesc"] = n.config().description;
+    if (up && !up->peer.capabilities.hostname.empty()) o["hostname"] = up->peer.capabilities.hostname;
+    if (n.config().shutdown) o["adminShutDown"] = true;
+    o["bgpVersion"] = 4;
+    o["remoteRouterId"] = up ? up->peer.router_id.to_string() : "0.0.0.0";
+    o["localRouterId"] = instance.router_id().to_string();
+    o["bgpState"] = n.config().shutdown ? "Idle" : std::string{bgp::to_string(session.state())};
+    const auto ago = [&](TimePoint t) { return t == kNever ? 0 : milliseconds(at - t); };
+    if (up) {
+        o["bgpTimerUpMsec"] = ago(stats.changed_at);
+        o["bgpTimerUpString"] = uptime(stats.changed_at, at);
+        o["bgpTimerUpEstablishedEpoch"] = epoch(stats.changed_at);
+    }
+    o["bgpTimerLastRead"] = ago(stats.last_read);
+    o["bgpTimerLastWrite"] = ago(stats.last_write);
+    o["bgpInUpdateElapsedTimeMsecs"] = ago(stats.last_update_received);
+    o["bgpTimerConfiguredHoldTimeMsecs"] = milliseconds(config.hold);
+    o["bgpTimerConfiguredKeepAliveIntervalMsecs"] = milliseconds(config.keepalive);
+    o["bgpTimerHoldTimeMsecs"] = milliseconds(up ? up->hold : config.hold);
+    o["bgpTimerKeepAliveIntervalMsecs"] = milliseconds(up ? up->keepalive : config.keepalive);
+    if (const auto mss = n.transport().socket_mss()) o["bgpTcpMssSynced"] = *mss;
+    if (up) o["neighborCapabilities"] = capabilities_json(n, *up);
+    o["messageStats"] = {{"depthInq", 0},
+                         {"depthOutq", n.transport().queued()},
+                         {"opensSent", stats.sent.opens},
+                         {"opensRecv", stats.received.opens},
+                         {"notificationsSent", stats.sent.notifications},
+                         {"notificationsRecv", stats.received.notifications},
+                         {"updatesSent", stats.sent.updates},
+                         {"updatesRecv", stats.received.updates},
+                         {"keepalivesSent", stats.sent.keepalives},
+                         {"keepalivesRecv", stats.received.keepalives},
+                         {"routeRefreshSent", stats.sent.route_refreshes},
+                         {"routeRefreshRecv", stats.received.route_refreshes},
+                         {"capabilitySent", 0},
+                         {"capabilityRecv", 0},
+                         {"totalSent", stats.sent.total()},
+                         {"totalRecv", stats.received.total()}};
+    o["minBtwnAdvertisementRunsTimerMsecs"] =
+        n.config().advertisement_interval ? milliseconds(*n.config().advertisement_interval) : 0;
+    json::object families;
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        if (!n.family_active(family)) continue;
+        const auto counts = instance.rib().counts(n.handle(), family);
+        json::object f{{"updateGroupId", 0},
+                       {"subGroupId", 0},
+                       {"packetQueueLength", 0},
+                       {"commAttriSentToNbr", "extendedAndStandard"}};
+        const auto configured = n.config().families.find(family);
+        if (configured != n.config().families.end()) {
+            const auto& c = configured->second;
+            if (c.next_hop_self) f["routerAlwaysNextHop"] = true;
+            if (c.route_reflector_client) f["routeReflectorClient"] = true;
+            if (c.soft_reconfiguration_inbound) f["inboundSoftConfigPermit"] = true;
+            if (c.maximum_prefix) {
+                f["prefixAllowedMax"] = *c.maximum_prefix;
+                f["prefixAllowedWarningThresh"] = c.maximum_prefix_threshold;
+            }
+        }
+        f["acceptedPrefixCounter"] = counts.accepted;
+        f["sentPrefixCounter"] = counts.sent;
+        families[af_key(family)] = std::move(f);
+    }
+    o["addressFamilyInfo"] = std::move(families);
+    o["connectionsEstablished"] = stats.connections_established;
+    o["connectionsDropped"] = stats.connections_dropped;
+    if (stats.last_reset_at != kNever) {
+        o["lastResetTimerMsecs"] = ago(stats.last_reset_at);
+        o["lastResetDueTo"] = bgp::to_string(stats.last_reset);
+        o["lastResetCode"] = static_cast<int>(stats.last_reset);
+        if (stats.last_notification) {
+            o["lastNotificationReason"] = stats.last_notification->to_string();
+            o["lastErrorCodeSubcode"] = fmt::format("{:02X}{:02X}", static_cast<int>(stats.last_notification->code),
+                                                    stats.last_notification->subcode);
+        }
+    }
+    if (n.external())
+        o["externalBgpNbrMaxHopsAway"] = n.config().ttl_security_hops.value_or(n.config().ebgp_multihop.value_or(1));
+    o["hostLocal"] = up ? up->local.address.to_string() : "Unknown";
+    o["portLocal"] = up ? up->local.port : -1;
+    o["hostForeign"] = n.address().to_string();
+    o["portForeign"] = up ? static_cast<int>(up->remote.port) : -1;
+    if (up) {
+        o["nexthop"] = up->local.address.is_v4() ? up->local.address.to_string() : instance.router_id().to_string();
+        o["bgpConnection"] = n.way().direct ? "sharedNetwork" : "nonSharedNetwork";
+    }
+    if (n.config().bfd) {
+        const auto* bfd = n.bfd_session();
+        json::object b{{"type", bfd && bfd->word.multihop ? "multi hop" : "single hop"},
+                       {"detectMultiplier", bfd ? bfd->word.multiplier : 3},
+                       {"rxMinInterval", bfd ? bfd->word.required_min_rx / 1000 : 300},
+                       {"txMinInterval", bfd ? bfd->word.desired_min_tx / 1000 : 300},
+                       {"status", bfd_status(bfd)},
+                       {"lastUpdate", bfd_last_update(bfd)}};
+        if (n.config().bfd->strict) b["strict"] = true;
+        if (n.waits_for_bfd()) b["waiting"] = "BGP waits for BFD to be up (strict mode)";
+        o["peerBfdInfo"] = std::move(b);
+    }
+    o["connectRetryTimer"] = std::chrono::duration_cast<std::chrono::seconds>(config.connect_retry).count();
+    if (session.connect_retry_at() != kNever)
+        o["nextConnectTimerDueInMsecs"] = std::max<std::int64_t>(0, milliseconds(session.connect_retry_at() - at));
+    o["readThread"] = up ? "on" : "off";
+    o["writeThread"] = up ? "on" : "off";
+    return o;
+}
+
+std::string bfd_text(const BgpNeighbor& n)
+{
+    if (!n.config().bfd) return {};
+    const auto* bfd = n.bfd_session();
+    auto t = fmt::format(
+        "\n  BFD: Type: {}\n  Detect Multiplier: {}, Min Rx interval: {}, Min Tx interval: {}\n"
+        "  Status: {}, Last update: {}\n",
+        bfd && bfd->word.multihop ? "multi hop" : "single hop", bfd ? bfd->word.multiplier : 3,
+        bfd ? bfd->word.required_min_rx / 1000 : 300, bfd ? bfd->word.desired_min_tx / 1000 : 300, bfd_status(bfd),
+        bfd_last_update(bfd));
+    if (n.waits_for_bfd()) t += "  BGP waits for BFD to be up (strict mode)\n";
+    return t;
+}
+
+// "is 10.0.0.2"; of an unnumbered one "on eth0: fe80::2", as FRR.
+std::string heading(const BgpNeighbor& n)
+{
+    if (!n.config().unnumbered()) return "is " + n.name().to_string();
+    return "on " + n.name().to_string() + ": " + (n.address().is_unspecified() ? "None" : n.address().to_string());
+}
+
+std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
+{
+    const auto at = now();
+    const auto& session = n.session();
+    const auto& stats = session.stats();
+    const auto& up = session.established();
+    std::string t = fmt::format("BGP neighbor {}, remote AS {}, local AS {}, {} link\n", heading(n), remote_as(n),
+                                index(session.config().local_as), n.external() ? "external" : "internal");
+    if (!n.config().description.empty()) t += fmt::format(" Description: {}\n", n.config().description);
+    if (up && !up->peer.capabilities.hostname.empty())
+        t += fmt::format("Hostname: {}\n", up->peer.capabilities.hostname);
+    t += fmt::format("  BGP version 4, remote router ID {}, local router ID {}\n",
+                     up ? up->peer.router_id.to_string() : "0.0.0.0", instance.router_id().to_string());
+    t += fmt::format("  BGP state = {}", state_text(n));
+    if (up) t += fmt::format(", up for {}", uptime(stats.changed_at, at));
+    t += fmt::format("\n  Last read {}, Last write {}\n", uptime(stats.last_read, at), uptime(stats.last_write, at));
+    const auto seconds = [](Duration d) { return std::chrono::duration_cast<std::chrono::seconds>(d).count(); };
+    t += fmt::format("  Hold time is {} seconds, keepalive interval is {} seconds\n",
+                     seconds(up ? up->hold : session.config().hold),
+                     seconds(up ? up->keepalive : session.config().keepalive));
+    t += fmt::format("  Message statistics:\n    {:<18}{:>10}{:>10}\n", "", "Sent", "Rcvd");
+    const auto row = [&](const char* name, std::uint64_t s, std::uint64_t r) {
+        t += fmt::format("    {:<18}{:>10}{:>10}\n", name, s, r);
+    };
+    row("Opens:", stats.sent.opens, stats.received.opens);
+    row("Notifications:", stats.sent.notifications, stats.received.notifications);
+    row("Updates:", stats.sent.updates, stats.received.updates);
+    row("Keepalives:", stats.sent.keepalives, stats.received.keepalives);
+    row("Route Refresh:", stats.sent.route_refreshes, stats.received.route_refreshes);
+    row("Total:", stats.sent.total(), stats.received.total());
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        if (!n.family_active(family)) continue;
+        const auto counts = instance.rib().counts(n.handle(), family);
+        t += fmt::format("\n For address family: {}\n", af_text(family));
+        if (std::string_view{peer_state(instance, n)} == "Policy")
+            t += "  Inbound and outbound updates discarded due to missing policy (bgp ebgp-requires-policy)\n";
+        t += fmt::format("  {} accepted prefixes, {} sent\n", counts.accepted, counts.sent);
+    }
+    t += fmt::format("\n  Connections established {}; dropped {}\n", stats.connections_established,
+                     stats.connections_dropped);
+    t += bfd_text(n);
+    if (stats.last_reset_at == kNever) {
+        t += "  Last reset never\n";
+    } else {
+        t += fmt::format("  Last reset {},  {}\n", uptime(stats.last_reset_at, at), bgp::to_string(stats.last_reset));
+        if (stats.last_notification)
+            t += fmt::format("  Last notification {}: {}\n", stats.last_notification_sent ? "sent" : "received",
+                             stats.last_notification->to_string());
+    }
+    if (stats.treated_as_withdraw + stats.attributes_discarded > 0) {
+        t += fmt::format("  Defective UPDATEs: {} treated as withdraw, {} attributes discarded; last: {}\n",
+                         stats.treated_as_withdraw, stats.attributes_discarded, stats.last_attribute_error.reason);
+    }
+    if (up)
+        t +=
+            fmt::format("Local host: {}, Local port: {}\nForeign host: {}, Foreign port: {}\n",
+                        up->local.address.to_string(), up->local.port, up->remote.address.to_string(), up->remote.port);
+    return t + "\n";
+}
+
+}  // namespace
+
+Shown bgp_neighbors(Router& router, const config::Exec& exec)
+{
+    const auto list = instances(router, exec.vrf);
+    if (list.empty()) return exec.json ? Shown{whole("{}\n")} : Shown{no_instance(exec.vrf)};
+    json::object out;
+    std::string text;
+    for (auto* instance : list) {
+        for (const auto& [name, n] : instance->neighbors()) {
+            if (exec.neighbor && *exec.neighbor != name) continue;
+            if (exec.json)
+                out[name.to_string()] = neighbor_json(*instance, *n);
+            else
+                text += neighbor_text(*instance, *n);
+        }
+    }
+    if (exec.json) {
+        if (out.empty() && exec.neighbor) out["bgpNoSuchNeighbor"] = true;
+        return whole(pretty(out) + "\n");
+    }
+    if (text.empty()) text = exec.neighbor ? "% No such neighbor in this view/vrf\n" : "";
+    return whole(text);
+}
+
+}  // namespace culvert::runtime::show
