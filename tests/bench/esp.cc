@@ -2,11 +2,9 @@
 // sent, the device left out, beside the bare cipher of IPsec-MB on texts of the same size: performance.md, goals 6
 // and 7. Cycles are of the TSC. `without cipher` is what is left when the bare cipher's time is taken off.
 
-#include "base/check.h"
-#include "tests/bench/lookup_bench.h"
-#include "tests/unit/node/router.h"
+#include "tests/bench/path.h"
+#include "tests/unit/node/tunnels.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -15,126 +13,18 @@ using namespace culvert::dataplane::test;
 
 namespace {
 
-constexpr std::size_t kPackets = 256;  // in flight: headers stay in the second-level cache, as behind a NIC
-constexpr std::size_t kBurst = 64;
+using bench::kBurst;
+using bench::Plan;
+
+constexpr std::size_t kPackets = 256;
 constexpr std::size_t kFlows = 256;
-constexpr InterfaceId kTunnel{10};
-constexpr ProtectionId kProtection{1};
 
-class Sink : public dataplane::Outlet {
-public:
-    std::size_t transmit(PortId, bool, std::span<rte_mbuf* const> frames) noexcept override
-    {
-        std::copy(frames.begin(), frames.end(), packets.begin() + static_cast<std::ptrdiff_t>(count));
-        count += frames.size();
-        return frames.size();
-    }
-    std::size_t to_host(VrfId, std::span<rte_mbuf* const>) noexcept override { return 0; }
-    std::size_t hand_over(WorkerId, std::span<rte_mbuf* const>) noexcept override { return 0; }
-    WorkerId transmitter(PortId, WorkerId self) const noexcept override { return self; }
-
-    std::array<rte_mbuf*, kPackets> packets{};
-    std::size_t count = 0;
-};
-
-double median(std::vector<double> v)
-{
-    std::sort(v.begin(), v.end());
-    return v[v.size() / 2];
-}
-
-class Loop {
-public:
-    Loop(Router& r, PortId port) : pipeline_(r.context, sink_), context_(r.context), port_(port)
-    {
-        for (auto& m : packets_) {
-            m = rte_pktmbuf_alloc(pool().get());
-            CULVERT_CHECK(m != nullptr);
-        }
-    }
-    ~Loop()
-    {
-        for (auto* m : packets_) rte_pktmbuf_free(m);
-    }
-
-    // `write(i)` gives the frame for packet i before each pass; that isn't timed.
-    template <class Write>
-    double cycles_a_packet(Write&& write)
-    {
-        for (std::size_t i = 0; i < kPackets; ++i) {
-            rte_mbuf* m = packets_[i];
-            rte_pktmbuf_reset(m);
-            const Octets& frame = write(i);
-            auto* to = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
-            CULVERT_CHECK(to != nullptr);
-            std::memcpy(to, frame.data(), frame.size());
-        }
-        sink_.count = 0;
-        const auto began = __builtin_ia32_rdtsc();
-        for (std::size_t at = 0; at < kPackets; at += kBurst)
-            pipeline_.frames(port_, std::span{packets_}.subspan(at, kBurst));
-        const auto spent = __builtin_ia32_rdtsc() - began;
-        CULVERT_CHECK(sink_.count == kPackets);
-        packets_ = sink_.packets;
-        context_.now += 1ms;
-        return static_cast<double>(spent) / kPackets;
-    }
-
-private:
-    Sink sink_;
-    dataplane::Pipeline pipeline_;
-    node::Context& context_;
-    PortId port_;
-    std::array<rte_mbuf*, kPackets> packets_{};
-};
-
-struct Plan {
-    int rounds;
-    int slices;
-};
-
-api::InstallSa sa(api::SaDirection direction, api::EspAlgorithm algorithm)
-{
-    api::InstallSa c{};
-    c.protection = kProtection;
-    c.child = 1;
-    c.spi = direction == api::SaDirection::Outbound ? 0x1001 : 0x1002;
-    c.direction = direction;
-    c.mode = api::EspMode::Tunnel;
-    c.algorithm = algorithm;
-    c.local = {ip("192.0.2.1"), 0};
-    c.remote = {ip("192.0.2.2"), 0};
-    c.key.fill(direction == api::SaDirection::Outbound ? 1 : 2);
-    return c;
-}
-
-// A VTI: what is behind it is 10.2.0.0/16.
 void add_tunnel(Router& r, api::EspAlgorithm algorithm)
 {
-    for (auto i : {r.lan(), r.wan()}) {
-        i.mtu = 9200;
-        i.id == kLanIf ? r.set_lan(i) : r.set_wan(i);
-    }
-    r.apply(api::SetInterface{.id = kTunnel,
-                              .vrf = kDefaultVrf,
-                              .kind = api::InterfaceKind::Tunnel,
-                              .up = true,
-                              .mtu = 9000,
-                              .address4 = ip4("10.255.0.1")});
-    r.apply(api::SetProtection{.id = kProtection,
-                               .interface = kTunnel,
-                               .outer_vrf = kDefaultVrf,
-                               .local = ip("192.0.2.1"),
-                               .remote = ip("192.0.2.2")});
-    r.apply(api::SetTunnel{.interface = kTunnel,
-                           .outer_vrf = kDefaultVrf,
-                           .mode = api::TunnelMode::Ipsec,
-                           .source = ip("192.0.2.1"),
-                           .destination = ip("192.0.2.2"),
-                           .protection = kProtection});
-    r.route("10.2.0.0/16", {.id = {}, .kind = api::NexthopKind::Tunnel, .interface = kTunnel});
-    r.command(sa(api::SaDirection::Outbound, algorithm));
-    r.command(sa(api::SaDirection::Inbound, algorithm));
+    r.set_mtu(9200);
+    add_vti(r, 9000);
+    r.command(vti_sa(api::SaDirection::Outbound, algorithm));
+    r.command(vti_sa(api::SaDirection::Inbound, algorithm));
 }
 
 // The library's own work on texts of what ESP makes of `size` octets.
@@ -218,29 +108,16 @@ private:
     std::uint64_t counter_ = 0;
 };
 
-// A B B A in slices, each one's best of a round; the median of the rounds' ratios.
 template <class Ours>
 void compare(const std::string& name, const Plan& plan, Ours&& ours, Bare& bare, const char* ratio_goal,
              const char* cycles_goal)
 {
-    std::vector<double> a_all, b_all, ratio, rest;
-    for (int round = 0; round < plan.rounds; ++round) {
-        double a = 1e9, b = 1e9;
-        for (int s = 0; s < plan.slices; ++s) {
-            a = std::min(a, ours());
-            b = std::min(b, bare.cycles_a_packet());
-            b = std::min(b, bare.cycles_a_packet());
-            a = std::min(a, ours());
-        }
-        a_all.push_back(a);
-        b_all.push_back(b);
-        ratio.push_back(b / a);
-        rest.push_back(a - b);
-    }
-    bench::report(name + ", rate against the bare cipher", median(a_all), median(b_all), median(ratio),
+    const auto rounds = bench::in_turn(plan, ours, [&] { return bare.cycles_a_packet(); });
+    const double cycles = bench::median(rounds.a);
+    bench::report(name + ", rate against the bare cipher", cycles, bench::median(rounds.b), rounds.rate(),
                   "cycles a packet", ratio_goal);
-    bench::report(name + ", without cipher", median(rest), 0, 0, "cycles a packet", "");
-    if (*cycles_goal != '\0') bench::report(name, median(a_all), 0, 0, "cycles a packet", cycles_goal);
+    bench::report(name + ", without cipher", rounds.difference(), 0, 0, "cycles a packet", "");
+    if (*cycles_goal != '\0') bench::report(name, cycles, 0, 0, "cycles a packet", cycles_goal);
 }
 
 const char* name_of(api::EspAlgorithm a)
@@ -255,7 +132,7 @@ void encrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
 {
     Router r;
     add_tunnel(r, algorithm);
-    Loop loop{r, kLan};
+    bench::Path path{r, kLan, kPackets};
     std::vector<Octets> frames;
     for (std::size_t i = 0; i < kFlows; ++i) {
         const auto p = packet(Udp4{.from = ip4("10.1.0.2"),
@@ -268,7 +145,7 @@ void encrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
     const bool gcm = algorithm == api::EspAlgorithm::AesGcm128;
     compare(
         "esp encrypt " + std::string{name_of(algorithm)} + ", " + std::to_string(size) + " octets", plan,
-        [&] { return loop.cycles_a_packet([&](std::size_t i) -> const Octets& { return frames[i % kFlows]; }); }, bare,
+        [&] { return path.cycles([&](std::size_t i) -> const Octets& { return frames[i % kFlows]; }); }, bare,
         gcm && size == 1420 ? ">= 0.88" : "", gcm && size == 64 ? "<= 330" : "");
 }
 
@@ -276,47 +153,21 @@ void decrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
 {
     Router r;
     add_tunnel(r, algorithm);
-    // The peer, which seals under our inbound SA's key.
     std::vector<api::ProtectionActivity> activity(4);
     esp::SaTable peer{r.aead, activity};
-    auto c = sa(api::SaDirection::Inbound, algorithm);
-    c.direction = api::SaDirection::Outbound;
-    peer.apply(c, r.context.now);
-    const std::size_t front = peer.sending(kProtection)->front;
-    const auto inner = packet(Udp4{.from = ip4("10.2.0.5"), .to = ip4("10.1.0.2"), .payload = size - 28});
-    constexpr std::size_t kHeaders = 14 + 20;
-    Loop loop{r, kWan};
-    Octets frame_octets;
-    const auto write = [&](std::size_t i) -> const Octets& {
-        frame_octets.assign(kHeaders + front + inner.size() + esp::kMaxBack, 0);
-        auto* text = frame_octets.data() + kHeaders + front;
-        std::memcpy(text, inner.data(), inner.size());
-        text[12 + 3] = static_cast<std::uint8_t>(i);  // of the inner source
-        reinterpret_cast<wire::Ipv4Header*>(text)->compute_checksum();
-        esp::SealJob job{.protection = kProtection,
-                         .data = text,
-                         .length = static_cast<std::uint32_t>(inner.size()),
-                         .next_header = 4};
-        peer.seal({&job, 1}, r.context.now);
-        CULVERT_CHECK(job.verdict == api::Verdict::Forward);
-        frame_octets.resize(kHeaders + job.sealed_length);
-        auto& ethernet = *reinterpret_cast<wire::EthernetHeader*>(frame_octets.data());
-        ethernet = {kWanMac, kPeerMac, static_cast<std::uint16_t>(wire::EtherType::Ipv4)};
-        auto& ip = header4(frame_octets, 14);
-        ip.version_ihl = 0x45;
-        ip.total_length = static_cast<std::uint16_t>(20 + job.sealed_length);
-        ip.ttl = 64;
-        ip.protocol = 50;
-        ip.source = ip4("192.0.2.2").value;
-        ip.destination = ip4("192.0.2.1").value;
-        ip.compute_checksum();
-        return frame_octets;
+    peer.apply(vti_peer_sa(algorithm), r.context.now);
+    auto inner = packet(Udp4{.from = ip4("10.2.0.5"), .to = ip4("10.1.0.2"), .payload = size - 28});
+    bench::Path path{r, kWan, kPackets};
+    const auto write = [&](std::size_t i) {
+        inner[12 + 3] = static_cast<std::uint8_t>(i);  // of the source
+        header4(inner).compute_checksum();
+        return from_vti_peer(peer, inner, r.context.now);
     };
     Bare bare{r, algorithm, size, false};
     const bool gcm = algorithm == api::EspAlgorithm::AesGcm128;
     compare(
         "esp decrypt " + std::string{name_of(algorithm)} + ", " + std::to_string(size) + " octets", plan,
-        [&] { return loop.cycles_a_packet(write); }, bare, "", gcm && size == 64 ? "<= 330" : "");
+        [&] { return path.cycles(write); }, bare, "", gcm && size == 64 ? "<= 330" : "");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "dataplane/fib/fib_writer.h"
+#include "tests/bench/rounds.h"
 #include "tests/support/full_table.h"
 
 #include <time.h>
@@ -32,12 +33,6 @@ std::int64_t nanoseconds()
     timespec t{};
     clock_gettime(CLOCK_MONOTONIC, &t);
     return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-}
-
-double median(std::vector<double> v)
-{
-    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-    return v[v.size() / 2];
 }
 
 struct Box {
@@ -157,7 +152,7 @@ Times measure(const std::vector<IpPrefix>& table, bool quick)
     const auto began = nanoseconds();
     box.point_to(kMoved);
     const auto moved = static_cast<double>(nanoseconds() - began) / 1000;
-    return {median(word), median(round), moved};
+    return {bench::median(word), bench::median(round), moved};
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "tests/bench/lookup_bench.h"
 
+#include "tests/bench/rounds.h"
 #include "tests/support/full_table.h"
 
 #include <rte_eal.h>
@@ -34,12 +35,6 @@ IpAddress address_in(const IpPrefix& p, std::uint64_t host)
         return Ipv4Address{static_cast<std::uint32_t>(v >> 32)};
     }
     return Ipv6Address::from_words(p.address.v6().high() | (host & spare), mix(host));
-}
-
-double median(std::vector<double> v)
-{
-    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-    return v[v.size() / 2];
 }
 
 }  // namespace

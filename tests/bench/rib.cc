@@ -1,6 +1,7 @@
 #include "controlplane/rib/rib.h"
 
 #include "controlplane/bgp/encode.h"
+#include "tests/bench/rounds.h"
 #include "tests/support/full_table.h"
 
 #include <malloc.h>
@@ -205,12 +206,6 @@ void print(const char* name, double ours, const char* unit, double goal)
     std::fflush(stdout);
 }
 
-double median(std::vector<double> v)
-{
-    std::ranges::sort(v);
-    return v[v.size() / 2];
-}
-
 }  // namespace
 
 int main(int argc, char** argv)
@@ -321,13 +316,13 @@ int main(int argc, char** argv)
             in_only.push_back(ms_since(start));
         }
     }
-    print("rib: full table in, decided, out to one peer", median(load), "ms", 500 * share);
-    print("rib: of that, decode and Adj-RIB-In", median(in_only), "ms", 250 * share);
-    print("rib: second feed, no best path changes", median(second), "ms", 500 * share);
-    print("rib: best of two feeds dies, first change", median(first_change), "ms", 20);
-    print("rib: best of two feeds dies, all", median(dies), "ms", 1400 * share);
-    print("rib: withdraw all", median(withdraw), "ms", 500 * share);
-    print("rib: one-prefix changes, in and out", median(churn) / 1000, "k/s", 200);
+    print("rib: full table in, decided, out to one peer", bench::median(load), "ms", 500 * share);
+    print("rib: of that, decode and Adj-RIB-In", bench::median(in_only), "ms", 250 * share);
+    print("rib: second feed, no best path changes", bench::median(second), "ms", 500 * share);
+    print("rib: best of two feeds dies, first change", bench::median(first_change), "ms", 20);
+    print("rib: best of two feeds dies, all", bench::median(dies), "ms", 1400 * share);
+    print("rib: withdraw all", bench::median(withdraw), "ms", 500 * share);
+    print("rib: one-prefix changes, in and out", bench::median(churn) / 1000, "k/s", 200);
     print("rib: memory, one full feed", one_feed / 1048576, "MiB", 128 * share);
     print("rib: memory, as accounted for", accounted / 1048576, "MiB", 128 * share);
     print("rib: memory, a further path", further, "B", 60);

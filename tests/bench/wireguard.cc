@@ -4,6 +4,7 @@
 #include "crypto/aead.h"
 #include "crypto/random.h"
 #include "dataplane/wg/peer_table.h"
+#include "tests/bench/rounds.h"
 
 #include <intel-ipsec-mb.h>
 
@@ -87,12 +88,6 @@ private:
     std::array<std::array<std::uint8_t, 16>, kBurst> tags_;
 };
 
-double median(std::vector<double>& v)
-{
-    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-    return v[v.size() / 2];
-}
-
 }  // namespace
 
 int main(int argc, char** argv)
@@ -174,13 +169,13 @@ int main(int argc, char** argv)
                 bare.run(packets, padded, IMB_DIR_DECRYPT);
                 cycles[3].push_back(elapsed(begin));
             }
-            seal.push_back(median(cycles[0]));
-            open.push_back(median(cycles[1]));
-            bare_seal.push_back(median(cycles[2]));
-            bare_open.push_back(median(cycles[3]));
+            seal.push_back(bench::median(cycles[0]));
+            open.push_back(bench::median(cycles[1]));
+            bare_seal.push_back(bench::median(cycles[2]));
+            bare_open.push_back(bench::median(cycles[3]));
         }
         const auto report = [&](const char* what, std::vector<double>& ours, std::vector<double>& other) {
-            const double a = median(ours), b = median(other);
+            const double a = bench::median(ours), b = bench::median(other);
             std::printf(
                 "{\"case\":\"wireguard %s %u B\",\"ours\":%.0f,\"other\":%.0f,\"ratio\":%.3f,"
                 "\"unit\":\"cycles/packet, other: bare IPsec-MB; ratio other/ours\",\"goal\":0.85}\n",

@@ -5,7 +5,7 @@
 // host link, or as time that passes.
 
 #include "base/check.h"
-#include "tests/unit/node/router.h"
+#include "tests/unit/node/tunnels.h"
 
 #include <algorithm>
 
@@ -13,8 +13,6 @@ using namespace culvert;
 using namespace culvert::dataplane::test;
 
 namespace {
-
-constexpr PeerId kPeer{1};
 
 void populate(Router& r)
 {
@@ -32,30 +30,8 @@ void populate(Router& r)
     r.route("203.0.114.0/24", {.id = {}, .kind = api::NexthopKind::Reject});
     r.route("203.0.115.0/24", {.id = {}, .kind = api::NexthopKind::Blackhole});
 
-    r.apply(api::SetInterface{.id = kWg,
-                              .vrf = kDefaultVrf,
-                              .kind = api::InterfaceKind::Wireguard,
-                              .up = true,
-                              .mtu = 1420,
-                              .address4 = ip4("10.255.0.1"),
-                              .address6 = ip6("fd00::1")});
-    r.apply(api::SetWireguard{.interface = kWg, .outer_vrf = kDefaultVrf, .listen_port = 51820});
-    r.apply(api::SetPeer{.id = kPeer, .interface = kWg});
-    for (const auto* p : {"10.2.0.0/16", "2001:db8:b::/48"}) {
-        r.apply(api::SetAllowedIp{kWg, prefix(p), kPeer});
-        r.apply(api::AddPeerSource{kPeer, prefix(p)});
-        r.route(p, {.id = {}, .kind = api::NexthopKind::WireguardLookup, .interface = kWg});
-    }
-    api::InstallKeys keys{.peer = kPeer,
-                          .sequence = 1,
-                          .local_index = 100,
-                          .remote_index = 200,
-                          .initiator = true,
-                          .created = r.context.now};
-    keys.sending.fill(1);
-    keys.receiving.fill(2);
-    r.command(api::MovePeer{kPeer, {ip("192.0.2.2"), 51820}});
-    r.command(keys);
+    add_wireguard(r, {"10.2.0.0/16", "2001:db8:b::/48"});
+    install_wireguard_keys(r);
 }
 
 void mend(Octets& p)

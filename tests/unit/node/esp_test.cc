@@ -1,10 +1,7 @@
 #include "dataplane/api/esp.h"
 
 #include "dataplane/wire/gre.h"
-#include "tests/unit/node/node_test.h"
-
-#include <functional>
-#include <tuple>
+#include "tests/unit/node/pair.h"
 
 namespace culvert::dataplane::test {
 
@@ -17,9 +14,7 @@ using api::SaDirection;
 constexpr InterfaceId kTunnel{10};
 constexpr ProtectionId kProtection{5};
 
-// Two routers, wan to wan, with a protected tunnel between them: A has 10.1.0.0/24 and 2001:db8:1::/64 behind it, B
-// 10.2.0.0/16 and 2001:db8:b::/48.
-class EspPair : public NodeTest {
+class EspPair : public Pair {
 protected:
     struct Shape {
         EspAlgorithm algorithm = EspAlgorithm::AesGcm128;
@@ -30,40 +25,12 @@ protected:
         bool udp = false;
     };
 
-    EspPair()
-    {
-        auto w = b.wan();
-        w.mac = kPeerMac;
-        w.address4 = ip4("192.0.2.2");
-        w.address6 = ip6("2001:db8:2::2");
-        b.set_wan(w);
-        b.local("192.0.2.2");
-        b.local("2001:db8:2::2");
-        b.route_via("192.0.2.1/32", b.adjacency(kWanIf, "192.0.2.1", kWanMac));
-        b.route_via("2001:db8:2::1/128", b.adjacency(kWanIf, "2001:db8:2::1", kWanMac));
-        const auto host = b.adjacency(kLanIf, "10.1.0.2", kHostMac);
-        b.route_via("10.2.0.0/16", host);
-        b.route_via("2001:db8:b::/48", host);
-    }
-
-    static IpAddress end_of(bool of_b, Family family)
-    {
-        return family == Family::Ipv4 ? ip(of_b ? "192.0.2.2" : "192.0.2.1")
-                                      : ip(of_b ? "2001:db8:2::2" : "2001:db8:2::1");
-    }
-
     using Change = std::function<void(api::SetProtection&)>;
     void tunnel(const Shape& s, const Change& change = {}, std::uint16_t mtu = 1400)
     {
         shape = s;
         for (auto [r, of_b] : {std::pair{&a, false}, std::pair{&b, true}}) {
-            r->apply(api::SetInterface{.id = kTunnel,
-                                       .vrf = kDefaultVrf,
-                                       .kind = api::InterfaceKind::Tunnel,
-                                       .up = true,
-                                       .mtu = mtu,
-                                       .address4 = ip4("10.255.0.1"),
-                                       .address6 = ip6("fd00::1")});
+            interface(*r, kTunnel, mtu);
             const auto here = end_of(of_b, s.outer), there = end_of(!of_b, s.outer);
             api::SetProtection p{.id = kProtection,
                                  .interface = kTunnel,
@@ -80,11 +47,8 @@ protected:
                                     .source = here,
                                     .destination = there,
                                     .protection = kProtection});
-            for (const auto* to : of_b
-                                      ? std::array{"10.1.0.0/24", "10.1.0.2/32", "2001:db8:1::/64", "2001:db8:1::2/128"}
-                                      : std::array{"10.2.0.0/16", "10.3.0.0/16", "2001:db8:b::/48", "2001:db8:c::/48"})
-                r->route(to, {.id = {}, .kind = api::NexthopKind::Tunnel, .interface = kTunnel});
         }
+        routes(kTunnel);
     }
 
     api::InstallSa sa(bool of_b, SaDirection direction, std::uint32_t child = 1) const
@@ -114,52 +78,10 @@ protected:
                 (of_b ? b : a).command(sa(of_b, direction, child));
     }
 
-    void relay()
-    {
-        for (bool more = true; more;) {
-            more = false;
-            for (auto [from, to, out] : {std::tuple{&a, &b, &out_a}, std::tuple{&b, &a, &out_b}}) {
-                auto sent = std::move(from->sent);
-                from->sent.clear();
-                for (auto& s : sent) {
-                    if (s.port == kLan) {
-                        out->push_back(s);
-                        continue;
-                    }
-                    wire.push_back(s.packet());
-                    more = true;
-                    to->receive(kWan, s.frame);
-                }
-            }
-        }
-    }
-    void to_b(const Octets& packet) { b.receive(kWan, frame(kPeerMac, kWanMac, packet)); }
-    static Octets inner4(std::size_t payload = 100, std::uint8_t tos = 0)
-    {
-        return packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("10.2.0.5"), .payload = payload, .tos = tos});
-    }
-    static Octets inner6(std::size_t payload = 100, std::uint8_t traffic_class = 0)
-    {
-        return packet(Udp6{.from = ip6("2001:db8:1::2"),
-                           .to = ip6("2001:db8:b::5"),
-                           .payload = payload,
-                           .traffic_class = traffic_class});
-    }
-    // As it leaves on the other side: two routers have forwarded it.
-    static Octets forwarded(Octets p)
-    {
-        if (p[0] >> 4 == 6) {
-            header6(p).hop_limit -= 2;
-        } else {
-            header4(p).ttl -= 2;
-            header4(p).compute_checksum();
-        }
-        return p;
-    }
     // Is any octet string of the inner packet on the wire? Sixteen in a row would not be chance.
     bool on_the_wire(const Octets& clear) const
     {
-        for (const auto& w : wire)
+        for (const auto& w : outer)
             for (std::size_t at = 0; at + 16 <= clear.size(); at += 8)
                 if (std::search(w.begin(), w.end(), clear.begin() + static_cast<std::ptrdiff_t>(at),
                                 clear.begin() + static_cast<std::ptrdiff_t>(at + 16)) != w.end())
@@ -168,9 +90,6 @@ protected:
     }
 
     Shape shape;
-    Router a, b;
-    std::vector<Sent> out_a, out_b;
-    std::vector<Octets> wire;
 };
 
 using Mix = std::tuple<int, int, Family, bool, bool>;
@@ -178,25 +97,25 @@ class EspMix : public EspPair, public ::testing::WithParamInterface<Mix> {};
 
 TEST_P(EspMix, CarriesBothFamiliesBothWays)
 {
-    const auto [algorithm, kind, outer, esn, udp] = GetParam();
+    const auto [algorithm, kind, family, esn, udp] = GetParam();
     const Shape s{.algorithm = static_cast<EspAlgorithm>(algorithm),
                   .gre = kind != 0,
                   .mode = kind == 1 ? EspMode::Transport : EspMode::Tunnel,
-                  .outer = outer,
+                  .outer = family,
                   .esn = esn,
                   .udp = udp};
     tunnel(s);
     install();
     int number = 0;
     for (const auto& in : {inner4(), inner6(), inner4(0), inner4(101), inner6(33), inner4(1200)}) {
-        wire.clear();
+        outer.clear();
         a.from_lan(in);
         ASSERT_EQ(a.sent.size(), 1u) << number;
         auto out = a.sent[0].packet();
         // What is sealed is the packet, or GRE's outer packet around it.
-        const std::size_t gre = s.gre ? api::ip_header_octets(outer) + 4 : 0;
-        EXPECT_EQ(out.size(), in.size() + gre + api::esp_overhead(s.algorithm, s.mode, outer, udp, in.size() + gre));
-        if (outer == Family::Ipv4) {
+        const std::size_t gre = s.gre ? api::ip_header_octets(family) + 4 : 0;
+        EXPECT_EQ(out.size(), in.size() + gre + api::esp_overhead(s.algorithm, s.mode, family, udp, in.size() + gre));
+        if (family == Family::Ipv4) {
             EXPECT_TRUE(checksum4_intact(out));
             EXPECT_EQ(header4(out).protocol, udp ? 17 : 50);
             EXPECT_EQ(std::size_t{header4(out).total_length}, out.size());
@@ -401,9 +320,9 @@ TEST_F(EspTunnel, DscpAndEcnAreCopiedOut)
     install();
     for (std::uint8_t ecn = 0; ecn < 4; ++ecn) {
         a.from_lan(inner4(50, static_cast<std::uint8_t>(0xb8 | ecn)));
-        EXPECT_EQ(header4(wire.emplace_back(a.sent.back().packet())).tos, 0xb8 | ecn);
+        EXPECT_EQ(header4(outer.emplace_back(a.sent.back().packet())).tos, 0xb8 | ecn);
         a.from_lan(inner6(50, static_cast<std::uint8_t>(0x28 | ecn)));
-        EXPECT_EQ(header4(wire.emplace_back(a.sent.back().packet())).tos, 0x28 | ecn);
+        EXPECT_EQ(header4(outer.emplace_back(a.sent.back().packet())).tos, 0x28 | ecn);
     }
     auto p = *a.tables.protection(kProtection);
     p.copy_dscp = false;
@@ -411,7 +330,7 @@ TEST_F(EspTunnel, DscpAndEcnAreCopiedOut)
     p.ecn = api::EspEcn::Compatibility;
     a.apply(p);
     a.from_lan(inner4(50, 0xbb));
-    EXPECT_EQ(header4(wire.emplace_back(a.sent.back().packet())).tos, 10 << 2);
+    EXPECT_EQ(header4(outer.emplace_back(a.sent.back().packet())).tos, 10 << 2);
 }
 
 // RFC 6040 4.2, figure 4. Rows: the inner field; columns: the outer one, as it arrives.
@@ -495,18 +414,18 @@ TEST_F(EspTunnel, FragmentsBeforeOrAfterEncryption)
             r->set_wan(w);
         }
         out_b.clear();
-        wire.clear();
+        outer.clear();
         a.from_lan(inner4(1300));
         relay();
         if (after) {
             ASSERT_EQ(out_b.size(), 1u);
             EXPECT_EQ(out_b[0].packet(), forwarded(inner4(1300)));
-            EXPECT_EQ(wire.size(), 2u);
+            EXPECT_EQ(outer.size(), 2u);
         } else {
             EXPECT_EQ(out_b.size(), 2u);  // the fragments go on as they are
-            EXPECT_EQ(wire.size(), 2u);
+            EXPECT_EQ(outer.size(), 2u);
         }
-        for (const auto& p : wire) EXPECT_LE(p.size(), 1100u);
+        for (const auto& p : outer) EXPECT_LE(p.size(), 1100u);
     }
 }
 

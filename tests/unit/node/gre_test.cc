@@ -98,7 +98,6 @@ protected:
         if ((flags & wire::GreHeader::kChecksum) != 0) wire::set_gre_checksum(MutableBytes{out}.subspan(20));
         return out;
     }
-    void to_b(const Octets& p) { b.receive(kWan, frame(kPeerMac, kWanMac, p)); }
 };
 
 TEST_F(Gre, TtlTosAndDfFollowTheInnerPacketWhereTold)

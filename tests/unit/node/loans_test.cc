@@ -1,6 +1,7 @@
 #include "dataplane/node/loans.h"
 
 #include "tests/unit/node/node_test.h"
+#include "tests/unit/node/tunnels.h"
 
 #include <atomic>
 #include <cstring>
@@ -10,8 +11,6 @@ namespace culvert::dataplane::test {
 
 namespace {
 
-constexpr InterfaceId kTunnel{10};
-constexpr ProtectionId kProtection{5};
 constexpr PeerId kPeer{1};
 
 // A router whose VTI leads to 10.2.0.0/16 and whose WireGuard peer to 10.3.0.0/16. It may lend to `box`.
@@ -19,62 +18,18 @@ class Loans : public NodeTest {
 protected:
     Loans()
     {
-        a.apply(api::SetInterface{.id = kTunnel,
-                                  .vrf = kDefaultVrf,
-                                  .kind = api::InterfaceKind::Tunnel,
-                                  .up = true,
-                                  .mtu = 1400,
-                                  .address4 = ip4("10.255.0.1")});
-        a.apply(api::SetProtection{.id = kProtection,
-                                   .interface = kTunnel,
-                                   .outer_vrf = kDefaultVrf,
-                                   .local = ip("192.0.2.1"),
-                                   .remote = ip("192.0.2.2")});
-        a.apply(api::SetTunnel{.interface = kTunnel,
-                               .outer_vrf = kDefaultVrf,
-                               .mode = api::TunnelMode::Ipsec,
-                               .source = ip("192.0.2.1"),
-                               .destination = ip("192.0.2.2"),
-                               .protection = kProtection});
-        a.route("10.2.0.0/16", {.id = {}, .kind = api::NexthopKind::Tunnel, .interface = kTunnel});
-        a.apply(api::SetInterface{.id = kWg,
-                                  .vrf = kDefaultVrf,
-                                  .kind = api::InterfaceKind::Wireguard,
-                                  .up = true,
-                                  .mtu = 1420,
-                                  .address4 = ip4("10.254.0.1")});
-        a.apply(api::SetWireguard{.interface = kWg, .outer_vrf = kDefaultVrf, .listen_port = 51820});
-        a.apply(api::SetPeer{.id = kPeer, .interface = kWg});
-        a.apply(api::SetAllowedIp{kWg, prefix("10.3.0.0/16"), kPeer});
-        a.route("10.3.0.0/16", {.id = {}, .kind = api::NexthopKind::WireguardLookup, .interface = kWg});
-        a.command(api::MovePeer{kPeer, {ip("192.0.2.2"), 51820}});
-        wireguard_keys(100);
+        add_vti(a, 1400);
+        add_wireguard(a, {"10.3.0.0/16"});
+        install_wireguard_keys(a);
+        a.sent.clear();
         a.context.loans.open(WorkerId{0}, a.aead, {{&box, &wake}});
         a.context.loans.press(true);
     }
-    void wireguard_keys(std::uint32_t local)
-    {
-        api::InstallKeys keys{.peer = kPeer,
-                              .sequence = 1,
-                              .local_index = local,
-                              .remote_index = local + 1,
-                              .initiator = true,
-                              .created = a.context.now};
-        keys.sending.fill(1);
-        keys.receiving.fill(2);
-        a.command(keys);
-        a.sent.clear();
-    }
     void install(std::uint32_t child)
     {
-        api::InstallSa c{};
-        c.protection = kProtection;
+        auto c = vti_sa(api::SaDirection::Outbound, static_cast<api::EspAlgorithm>(child % api::kEspAlgorithms));
         c.child = child;
         c.spi = 256 + child;
-        c.direction = api::SaDirection::Outbound;
-        c.algorithm = static_cast<api::EspAlgorithm>(child % api::kEspAlgorithms);
-        c.local = {ip("192.0.2.1"), 0};
-        c.remote = {ip("192.0.2.2"), 0};
         c.key.fill(static_cast<std::uint8_t>(child));
         a.command(c);
     }
@@ -143,7 +98,7 @@ TEST_F(Loans, KeysLiveWhileABurstIsOut)
     burst();
     ASSERT_FALSE(a.context.loans.empty());
     EXPECT_EQ(a.sas.sas(), 1u);
-    a.command(api::DeleteSa{kProtection, 1, 1, api::SaDirection::Outbound});
+    a.command(api::DeleteSa{kVtiProtection, 1, 1, api::SaDirection::Outbound});
     a.command(api::ForgetKeys{kPeer, true});
     EXPECT_EQ(a.sas.sas(), 1u);
     EXPECT_EQ(a.peers.sessions(), 1u);
@@ -189,7 +144,7 @@ TEST_F(Loans, OrderIsKeptBetweenTwoThreads)
     for (std::uint32_t round = 0; round < 400; ++round) {
         if (round % 40 == 39) {
             install(2 + round / 40);
-            a.command(api::DeleteSa{kProtection, 1, 1 + round / 40, api::SaDirection::Outbound});
+            a.command(api::DeleteSa{kVtiProtection, 1, 1 + round / 40, api::SaDirection::Outbound});
         }
         burst(1 + (round * 13) % 64);
         a.pipeline.settle_loans(round % 7 == 0);

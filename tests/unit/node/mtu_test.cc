@@ -9,8 +9,6 @@ namespace culvert::dataplane::test {
 namespace {
 
 constexpr InterfaceId kTunnel{10}, kInner{11};
-constexpr PeerId kPeer{1};
-constexpr std::uint16_t kPort = 51820;
 // The ends of a tunnel inside another one.
 constexpr std::string_view kEndA = "172.31.0.1", kEndB = "172.31.0.2";
 
@@ -67,7 +65,7 @@ protected:
     void build()
     {
         for (auto* r : {&a, &b}) {
-            auto wan = r == &a ? r->wan() : r->wan();
+            auto wan = r->wan();
             wan.mtu = GetParam().path;
             r->set_wan(wan);
         }
@@ -75,7 +73,6 @@ protected:
         const auto& layers = GetParam().layers;
         for (std::size_t i = 0; i < layers.size(); ++i) {
             const bool nested = i > 0;
-            const bool last = i + 1 == layers.size();
             const auto id = layers[i].is_wireguard() ? kWg : i == 0 ? kTunnel : kInner;
             mtu = api::tunnel_mtu(stack(layers[i]), mtu).mtu;
             if (layers[i].is_wireguard())
@@ -83,15 +80,11 @@ protected:
             else
                 tunnel(id, layers[i], nested);
             const auto kind = layers[i].is_wireguard() ? api::NexthopKind::WireguardLookup : api::NexthopKind::Tunnel;
-            const auto by = [&](Router& r, std::string_view to) {
-                r.route(to, {.id = {}, .kind = kind, .interface = id});
-            };
-            if (last) {
-                for (const auto* to : {"10.2.0.0/16", "2001:db8:b::/48"}) by(a, to);
-                for (const auto* to : {"10.1.0.0/24", "10.1.0.2/32", "2001:db8:1::/64", "2001:db8:1::2/128"}) by(b, to);
+            if (i + 1 == layers.size()) {
+                routes(id, kind);
             } else {
-                by(a, std::string{kEndB} + "/32");
-                by(b, std::string{kEndA} + "/32");
+                by_tunnel(a, id, std::string{kEndB} + "/32", {}, kind);
+                by_tunnel(b, id, std::string{kEndA} + "/32", {}, kind);
             }
         }
         relay();
@@ -118,7 +111,7 @@ protected:
                 t.key = 77;
                 t.protection = protection;
                 if (l.kind == Layer::Kind::Vti) t.mode = api::TunnelMode::Ipsec;
-                const bool of_a = t.source == ip("192.0.2.1") || t.source == ip("2001:db8:2::1");
+                const bool of_a = t.source == end_of(false, l.outer);
                 if (nested) {
                     t.source = ip(of_a ? kEndA : kEndB);
                     t.destination = ip(of_a ? kEndB : kEndA);
@@ -156,9 +149,8 @@ protected:
 
     void wireguard(const Layer& l, bool nested)
     {
-        const bool v6 = l.outer == kV6;
-        const auto of_a = ip(nested ? kEndA : v6 ? "2001:db8:2::1" : "192.0.2.1");
-        const auto of_b = ip(nested ? kEndB : v6 ? "2001:db8:2::2" : "192.0.2.2");
+        const auto of_a = nested ? ip(kEndA) : end_of(false, l.outer);
+        const auto of_b = nested ? ip(kEndB) : end_of(true, l.outer);
         for (auto* r : {&a, &b}) {
             const bool first = r == &a;
             r->apply(api::SetInterface{.id = kWg,
@@ -176,21 +168,7 @@ protected:
             }
             r->command(api::MovePeer{kPeer, {first ? of_b : of_a, kPort}});
         }
-        b.command(keys(false));
-        a.command(keys(true));
-        relay();
-    }
-    api::InstallKeys keys(bool initiator) const
-    {
-        api::InstallKeys k{.peer = kPeer,
-                           .sequence = 1,
-                           .local_index = initiator ? 100u : 200u,
-                           .remote_index = initiator ? 200u : 100u,
-                           .initiator = initiator,
-                           .created = a.context.now};
-        (initiator ? k.sending : k.receiving).fill(0x11);
-        (initiator ? k.receiving : k.sending).fill(0x22);
-        return k;
+        handshake();
     }
 
     enum class Kind : std::uint8_t { V4, V4Df, V6 };

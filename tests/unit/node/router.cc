@@ -49,7 +49,7 @@ Octets ipv4_packet(Ipv4Address from, Ipv4Address to, wire::Protocol protocol, By
                     0,          ttl,     static_cast<std::uint8_t>(protocol),    {},
                     from.value, to.value};
     header4(out).compute_checksum();
-    std::memcpy(out.data() + 20, payload.data(), payload.size());
+    std::copy(payload.begin(), payload.end(), out.begin() + 20);
     return out;
 }
 
@@ -59,7 +59,7 @@ Octets ipv6_packet(const Ipv6Address& from, const Ipv6Address& to, wire::Protoco
     Octets out(40 + payload.size());
     header6(out) = {
         6u << 28, static_cast<std::uint16_t>(payload.size()), static_cast<std::uint8_t>(protocol), hop_limit, from, to};
-    std::memcpy(out.data() + 40, payload.data(), payload.size());
+    std::copy(payload.begin(), payload.end(), out.begin() + 40);
     return out;
 }
 
@@ -108,6 +108,12 @@ Octets packet(const Udp6& p)
     auto& u = *reinterpret_cast<wire::UdpHeader*>(out.data() + 40);
     u.checksum.set(pseudo_sum(h, wire::Protocol::Udp, u.length).add(Bytes{out}.subspan(40)));
     return out;
+}
+
+Octets packet(const IpAddress& from, const IpAddress& to, wire::Protocol protocol, Bytes payload, std::uint8_t ttl)
+{
+    return from.is_v4() ? ipv4_packet(from.v4(), to.v4(), protocol, payload, ttl)
+                        : ipv6_packet(from.v6(), to.v6(), protocol, payload, ttl);
 }
 
 Octets tcp_syn(Ipv4Address from, Ipv4Address to, std::uint16_t mss, std::size_t nops)
@@ -281,6 +287,14 @@ void Router::set_wan(const api::SetInterface& i)
 {
     wan_ = i;
     apply(i);
+}
+
+void Router::set_mtu(std::uint16_t mtu)
+{
+    auto lan = lan_, wan = wan_;
+    lan.mtu = wan.mtu = mtu;
+    set_lan(lan);
+    set_wan(wan);
 }
 
 void Router::receive(PortId port, Bytes frame)

@@ -52,6 +52,10 @@ Octets packet(const Udp6& p);
 Octets tcp_syn(Ipv4Address from, Ipv4Address to, std::uint16_t mss, std::size_t nops = 0);
 Octets tcp_syn(const Ipv6Address& from, const Ipv6Address& to, std::uint16_t mss);
 
+// Any payload behind an IP header of the addresses' family.
+Octets packet(const IpAddress& from, const IpAddress& to, wire::Protocol protocol, Bytes payload,
+              std::uint8_t ttl = 64);
+
 Octets icmp4(Ipv4Address from, Ipv4Address to, std::uint8_t type, std::uint8_t code);
 Octets icmp6(const Ipv6Address& from, const Ipv6Address& to, std::uint8_t type, std::uint8_t hop_limit);
 
@@ -97,6 +101,7 @@ public:
     api::SetInterface wan() const { return wan_; }
     void set_lan(const api::SetInterface& i);
     void set_wan(const api::SetInterface& i);
+    void set_mtu(std::uint16_t mtu);  // of both
 
     void receive(PortId port, Bytes frame);
     void receive_all(PortId port, const std::vector<Octets>& frames);

@@ -1,9 +1,7 @@
 // Random tunnels that come, change and go under traffic, for as many seconds as the argument says: no packet buffer is
 // lost or given back twice. The count is exact after every step.
 
-#include "tests/unit/node/router.h"
-
-#include <gtest/gtest.h>
+#include "tests/unit/node/pair.h"
 
 #include <chrono>
 #include <cstdlib>
@@ -25,16 +23,7 @@ class Soak {
 public:
     explicit Soak(std::uint64_t seed) : random_(seed)
     {
-        auto w = b_.wan();
-        w.mac = kPeerMac;
-        w.address4 = ip4("192.0.2.2");
-        w.address6 = ip6("2001:db8:2::2");
-        b_.set_wan(w);
-        b_.local("192.0.2.2");
-        b_.local("2001:db8:2::2");
-        b_.route_via("192.0.2.1/32", b_.adjacency(kWanIf, "192.0.2.1", kWanMac));
-        b_.route_via("2001:db8:2::1/128", b_.adjacency(kWanIf, "2001:db8:2::1", kWanMac));
-        b_.route_via("10.2.0.0/16", b_.adjacency(kLanIf, "10.1.0.2", kHostMac));
+        make_far(b_);
         for (auto* r : {&a_, &b_}) {
             auto lan = r->lan();
             lan.mtu = 9000;
@@ -80,10 +69,11 @@ private:
     void create(std::uint16_t i)
     {
         const auto id = id_of(i);
-        const bool v6 = one_in(3), multipoint = one_in(5), esp = one_in(3), vti = esp && one_in(2) && !multipoint;
+        const auto outer = one_in(3) ? Family::Ipv6 : Family::Ipv4;
+        const bool multipoint = one_in(5), esp = one_in(3), vti = esp && one_in(2) && !multipoint;
         const bool key = one_in(2), checksum = one_in(3), sequence = one_in(4) && !multipoint;
         const auto mtu = static_cast<std::uint16_t>(300 + below(1200));
-        shapes_[i] = {v6, esp, vti, one_in(2)};
+        shapes_[i] = {outer, esp, vti, one_in(2)};
         for (auto [r, of_b] : {std::pair{&a_, false}, std::pair{&b_, true}}) {
             r->apply(api::SetInterface{.id = id,
                                        .vrf = kDefaultVrf,
@@ -93,7 +83,7 @@ private:
                                        .mss4 = 300,
                                        .address4 = ip4("10.255.0.1"),
                                        .address6 = ip6("fd00::1")});
-            const auto here = end_of(of_b, v6), there = end_of(!of_b, v6);
+            const auto here = end_of(of_b, outer), there = end_of(!of_b, outer);
             const ProtectionId protection{esp ? index(id) : 0u};
             if (esp)
                 r->apply(api::SetProtection{.id = protection,
@@ -148,8 +138,8 @@ private:
                 c.algorithm = static_cast<api::EspAlgorithm>(child_ % api::kEspAlgorithms);
                 c.udp = child_ % 3 == 0;
                 c.hard_packets = 50 + child_ % 500;
-                c.local = {end_of(of_b, shape.v6), 4500};
-                c.remote = {end_of(!of_b, shape.v6), 4500};
+                c.local = {end_of(of_b, shape.outer), 4500};
+                c.remote = {end_of(!of_b, shape.outer), 4500};
                 c.key.fill(static_cast<std::uint8_t>(child_ * 2 + to_b));
                 r->command(c);
                 if (child_ > 3 && one_in(2)) r->command(api::DeleteSa{c.protection, 1, child_ - 1, direction});
@@ -233,13 +223,9 @@ private:
         b_.sent.clear();
     }
 
-    static IpAddress end_of(bool of_b, bool v6)
-    {
-        return v6 ? ip(of_b ? "2001:db8:2::2" : "2001:db8:2::1") : ip(of_b ? "192.0.2.2" : "192.0.2.1");
-    }
-
     struct Shape {
-        bool v6 = false, esp = false, vti = false, transport = false;
+        Family outer = Family::Ipv4;
+        bool esp = false, vti = false, transport = false;
     };
     std::mt19937_64 random_;
     Router a_, b_;

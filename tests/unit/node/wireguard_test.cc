@@ -1,37 +1,18 @@
-#include "tests/unit/node/node_test.h"
-
-#include <tuple>
+#include "tests/unit/node/pair.h"
 
 namespace culvert::dataplane::test {
 
 namespace {
 
-constexpr PeerId kPeer{1};
-constexpr std::uint16_t kPort = 51820;
-
-// Two routers, wan to wan, with a tunnel between them: A has 10.1.0.0/24 and 2001:db8:1::/64 behind it, B 10.2.0.0/16
-// and 2001:db8:b::/48.
-class Tunnel : public NodeTest {
+class Tunnel : public Pair {
 protected:
     Tunnel()
     {
-        auto w = b.wan();
-        w.mac = kPeerMac;
-        w.address4 = ip4("192.0.2.2");
-        w.address6 = ip6("2001:db8:2::2");
-        b.set_wan(w);
-        b.local("192.0.2.2");
-        b.local("2001:db8:2::2");
-        b.route_via("192.0.2.1/32", b.adjacency(kWanIf, "192.0.2.1", kWanMac));
-        b.route_via("2001:db8:2::1/128", b.adjacency(kWanIf, "2001:db8:2::1", kWanMac));
-        const auto host = b.adjacency(kLanIf, "10.1.0.2", kHostMac);
-        b.route_via("10.2.0.0/16", host);
-        b.route_via("2001:db8:b::/48", host);
-
         tunnel(a, "10.255.0.1");
         tunnel(b, "10.255.0.2");
-        peer(a, {"10.2.0.0/16", "2001:db8:b::/48"});
-        peer(b, {"10.1.0.0/24", "10.1.0.2/32", "2001:db8:1::/64", "2001:db8:1::2/128"});
+        peer(a, kBehindB);
+        peer(b, kBehindA);
+        routes(kWg, api::NexthopKind::WireguardLookup);
     }
 
     static void tunnel(Router& r, std::string_view address)
@@ -45,13 +26,12 @@ protected:
                                   .address6 = ip6("fd00::1")});
         r.apply(api::SetWireguard{.interface = kWg, .outer_vrf = kDefaultVrf, .listen_port = kPort});
     }
-    static void peer(Router& r, const std::vector<std::string_view>& prefixes)
+    static void peer(Router& r, std::span<const char* const> prefixes)
     {
         r.apply(api::SetPeer{.id = kPeer, .interface = kWg});
-        for (const auto p : prefixes) {
+        for (const auto* p : prefixes) {
             r.apply(api::SetAllowedIp{kWg, prefix(p), kPeer});
             r.apply(api::AddPeerSource{kPeer, prefix(p)});
-            r.route(p, {.id = {}, .kind = api::NexthopKind::WireguardLookup, .interface = kWg});
         }
     }
     void endpoints(std::string_view of_a, std::string_view of_b)
@@ -59,66 +39,17 @@ protected:
         a.command(api::MovePeer{kPeer, {ip(of_b), kPort}});
         b.command(api::MovePeer{kPeer, {ip(of_a), kPort}});
     }
-    api::InstallKeys keys(bool initiator) const
-    {
-        api::InstallKeys k{.peer = kPeer,
-                           .sequence = 1,
-                           .local_index = initiator ? 100u : 200u,
-                           .remote_index = initiator ? 200u : 100u,
-                           .initiator = initiator,
-                           .created = a.context.now};
-        (initiator ? k.sending : k.receiving).fill(0x11);
-        (initiator ? k.receiving : k.sending).fill(0x22);
-        return k;
-    }
-    // A has initiated, and proves its key by what it sends.
-    void handshake()
-    {
-        b.command(keys(false));
-        a.command(keys(true));
-        relay();
-    }
-    // Carries what each sent by its wan to the other, until nothing is left. What left by a lan stays in `out`.
-    void relay()
-    {
-        for (bool more = true; more;) {
-            more = false;
-            for (auto [from, to, out] : {std::tuple{&a, &b, &out_a}, std::tuple{&b, &a, &out_b}}) {
-                auto sent = std::move(from->sent);
-                from->sent.clear();
-                for (auto& s : sent) {
-                    if (s.port == kLan) {
-                        out->push_back(s);
-                        continue;
-                    }
-                    last_outer = s.packet();
-                    ++carried;
-                    more = true;
-                    to->receive(kWan, s.frame);
-                }
-            }
-        }
-    }
-    Octets inner(std::size_t payload = 100, std::uint8_t tos = 0) const
-    {
-        return packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("10.2.0.5"), .payload = payload, .tos = tos});
-    }
-
-    Router a, b;
-    std::vector<Sent> out_a, out_b;
-    Octets last_outer;
-    int carried = 0;
 };
 
 TEST_F(Tunnel, CarriesPacketsBothWays)
 {
     endpoints("192.0.2.1", "192.0.2.2");
     handshake();
-    EXPECT_EQ(carried, 1) << "nothing waited: an empty message proves the key";
+    EXPECT_EQ(outer.size(), 1u) << "nothing waited: an empty message proves the key";
     EXPECT_EQ(b.count(Verdict::KeepaliveReceived), 1u);
     EXPECT_EQ(b.events_of<api::KeysProven>().size(), 1u);
 
-    auto in = inner();
+    auto in = inner4();
     a.from_lan(in);
     ASSERT_EQ(a.sent.size(), 1u);
     auto outer = a.sent[0].packet();
@@ -157,7 +88,7 @@ TEST_F(Tunnel, CarriesPacketsOverIpv6WithAChecksum)
 {
     endpoints("2001:db8:2::1", "2001:db8:2::2");
     handshake();
-    a.from_lan(inner());
+    a.from_lan(inner4());
     ASSERT_EQ(a.sent.size(), 1u);
     auto outer = a.sent[0].packet();
     EXPECT_EQ(header6(outer).source, ip6("2001:db8:2::1"));
@@ -174,7 +105,7 @@ TEST_F(Tunnel, UsesTheConfiguredSource)
         .interface = kWg, .outer_vrf = kDefaultVrf, .listen_port = kPort, .source = ip("203.0.113.1")});
     endpoints("192.0.2.1", "192.0.2.2");
     handshake();
-    a.from_lan(inner());
+    a.from_lan(inner4());
     ASSERT_EQ(a.sent.size(), 1u);
     auto outer = a.sent[0].packet();
     EXPECT_EQ(+header4(outer).source, ip4("203.0.113.1").value);
@@ -191,7 +122,7 @@ TEST_F(Tunnel, PacketsWaitForTheHandshakeInOrder)
     EXPECT_EQ(a.sent.size(), 0u);
     EXPECT_EQ(a.events_of<api::HandshakeWanted>().size(), 1u);
     handshake();
-    EXPECT_EQ(carried, 128) << "the packets prove the key: no empty message";
+    EXPECT_EQ(outer.size(), 128u) << "the packets prove the key: no empty message";
     ASSERT_EQ(out_b.size(), 128u);
     for (std::uint16_t i = 0; i < 128; ++i) {
         auto p = out_b[i].packet();
@@ -203,12 +134,12 @@ TEST_F(Tunnel, PacketsWaitForTheHandshakeInOrder)
 TEST_F(Tunnel, WaitingForAHandshakeEnds)
 {
     endpoints("192.0.2.1", "192.0.2.2");
-    a.from_lan(inner());
+    a.from_lan(inner4());
     a.advance(19s);
     EXPECT_EQ(a.count(Verdict::DropHoldExpired), 0u);
     a.advance(2s);
     EXPECT_EQ(a.count(Verdict::DropHoldExpired), 1u);
-    a.from_lan(inner());
+    a.from_lan(inner4());
     a.command(api::ForgetKeys{kPeer, true});
     EXPECT_EQ(a.count(Verdict::DropHoldExpired), 2u);
 }
@@ -218,8 +149,8 @@ TEST_F(Tunnel, OuterPacketsWaitForTheNeighbor)
     endpoints("192.0.2.1", "192.0.2.2");
     handshake();
     a.command(api::MovePeer{kPeer, {ip("192.0.2.50"), kPort}});
-    a.from_lan(inner());
-    a.from_lan(inner());
+    a.from_lan(inner4());
+    a.from_lan(inner4());
     EXPECT_EQ(a.events_of<api::NeighborMiss>().size(), 1u);
     a.route_via("192.0.2.50/32", a.adjacency(kWanIf, "192.0.2.50", kPeerMac));
     a.command(api::ReleaseHeld{kWanIf, ip("192.0.2.50"), true});
@@ -250,7 +181,7 @@ TEST_F(Tunnel, DropsReplaysForgeriesAndRubbish)
 {
     endpoints("192.0.2.1", "192.0.2.2");
     handshake();
-    a.from_lan(inner());
+    a.from_lan(inner4());
     const auto good = a.sent.at(0).frame;
     a.sent.clear();
     b.receive(kWan, good);
@@ -270,11 +201,11 @@ TEST_F(Tunnel, DropsReplaysForgeriesAndRubbish)
     b.receive(kWan, rubbish);
     EXPECT_EQ(b.count(Verdict::DropWireguardMalformed), 1u);
     const auto empty = packet(Udp4{.from = ip4("192.0.2.1"), .to = ip4("192.0.2.2"), .to_port = kPort, .payload = 0});
-    b.receive(kWan, frame(kPeerMac, kWanMac, empty));
+    to_b(empty);
     EXPECT_EQ(b.count(Verdict::DropWireguardMalformed), 2u);
     auto lying = packet(Udp4{.from = ip4("192.0.2.1"), .to = ip4("192.0.2.2"), .to_port = kPort});
     lying[25] = 200;  // UDP length
-    b.receive(kWan, frame(kPeerMac, kWanMac, lying));
+    to_b(lying);
     EXPECT_EQ(b.count(Verdict::DropTruncated), 1u);
     EXPECT_EQ(b.sent.size(), 1u);
 }
@@ -285,7 +216,7 @@ TEST_F(Tunnel, HandshakesGoToTheControlPlane)
         Udp4{.from = ip4("192.0.2.1"), .to = ip4("192.0.2.2"), .from_port = 4242, .to_port = kPort, .payload = 148});
     std::fill(p.begin() + 28, p.end(), 0);
     p[28] = 1;
-    b.receive(kWan, frame(kPeerMac, kWanMac, p));
+    to_b(p);
     const auto punts = b.punts();
     ASSERT_EQ(punts.size(), 1u);
     EXPECT_EQ(punts[0].klass, api::PuntClass::WireguardHandshake);
@@ -300,13 +231,13 @@ TEST_F(Tunnel, LearnsWhereThePeerIs)
 {
     endpoints("192.0.2.1", "192.0.2.2");
     handshake();
-    a.from_lan(inner());
+    a.from_lan(inner4());
     auto f = a.sent.at(0).frame;
     f[14 + 15] = 77;  // NAT: another address and port
     auto p = Octets(f.begin() + 14, f.end());
     header4(p).compute_checksum();
     p[20] = 0x12;
-    b.receive(kWan, frame(kPeerMac, kWanMac, p));
+    to_b(p);
     const auto moved = b.events_of<api::EndpointMoved>();
     ASSERT_EQ(moved.size(), 1u);
     EXPECT_EQ(moved[0].endpoint.address, ip4("192.0.2.77"));
@@ -342,11 +273,11 @@ TEST_F(Tunnel, OuterPacketIsFragmentedByUs)
     auto w = a.wan();
     w.mtu = 1300;
     a.set_wan(w);
-    a.from_lan(inner(1300));
+    a.from_lan(inner4(1300));
     EXPECT_EQ(a.sent.size(), 2u);
     a.sent.clear();
     a.command(api::MovePeer{kPeer, {ip("2001:db8:2::2"), kPort}});
-    a.from_lan(inner(1300));
+    a.from_lan(inner4(1300));
     ASSERT_EQ(a.sent.size(), 2u);
     auto first = a.sent[0].packet(), second = a.sent[1].packet();
     EXPECT_EQ(header6(first).next_header, 44);
@@ -374,7 +305,7 @@ TEST_F(Tunnel, CongestionGoesThroughBothEnds)
     };
     for (const auto c : {Case{0, 0}, Case{1, 1}, Case{2, 2}, Case{3, 2}}) {
         a.sent.clear();
-        a.from_lan(inner(100, static_cast<std::uint8_t>(0xb8 | c.inner)));
+        a.from_lan(inner4(100, static_cast<std::uint8_t>(0xb8 | c.inner)));
         auto outer = a.sent.at(0).packet();
         EXPECT_EQ(header4(outer).tos, c.outer) << "no DSCP shows outside";
         // A router on the way marks it, RFC 6040 4.2.
@@ -382,7 +313,7 @@ TEST_F(Tunnel, CongestionGoesThroughBothEnds)
         header4(outer).compute_checksum();
         out_b.clear();
         b.sent.clear();
-        b.receive(kWan, frame(kPeerMac, kWanMac, outer));
+        to_b(outer);
         ASSERT_EQ(b.sent.size(), 1u);
         auto p = b.sent[0].packet();
         EXPECT_EQ(header4(p).tos, 0xb8 | (c.inner == 0 ? 0 : 3));
@@ -395,7 +326,7 @@ TEST_F(Tunnel, ATunnelInItselfIsCut)
     endpoints("192.0.2.1", "10.2.0.9");  // the far end is behind the tunnel
     a.command(keys(true));
     EXPECT_EQ(a.count(Verdict::DropTunnelLoop), 1u) << "the keepalive";
-    a.from_lan(inner());
+    a.from_lan(inner4());
     EXPECT_EQ(a.count(Verdict::DropTunnelLoop), 2u);
     EXPECT_EQ(a.sent.size(), 0u);
 }
@@ -406,11 +337,11 @@ TEST_F(Tunnel, NoPeerNoEndpointNoRoute)
     a.from_lan(packet(Udp4{.from = ip4("10.1.0.2"), .to = ip4("203.0.113.1")}));
     EXPECT_EQ(a.count(Verdict::DropWireguardNoPeer), 1u);
     a.command(keys(true));
-    a.from_lan(inner());
+    a.from_lan(inner4());
     EXPECT_GE(a.count(Verdict::DropWireguardNoEndpoint), 1u);
     a.command(api::MovePeer{kPeer, {ip("233.252.0.1"), kPort}});
     a.command(api::MovePeer{kPeer, {ip("203.1.113.1"), kPort}});
-    a.from_lan(inner());
+    a.from_lan(inner4());
     EXPECT_EQ(a.count(Verdict::DropNoTunnelRoute), 1u);
     EXPECT_EQ(a.sent.size(), 0u);
 }
