@@ -233,7 +233,7 @@ struct ManualSa {
     // The ends of the ESP packets; unset: the tunnel's source and destination.
     std::optional<IpAddress> local_address, remote_address;
     bool esn = false;
-    std::uint32_t replay_window = 1024;  // packets; 0: `disable`
+    std::uint32_t replay_window = 8192;  // packets; 0: `disable`
     std::optional<Udp> udp;              // RFC 3948
     std::optional<Seconds> lifetime;     // hard; the soft one is told at 9 tenths of each
     std::optional<std::uint64_t> lifetime_kilobytes;

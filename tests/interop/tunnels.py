@@ -386,9 +386,8 @@ interface lo
         return f"hub: {hub.json('show interface tunnel0')['tunnel0']['txPackets']} packets out"
 
 
-def manual_sa(lab, n, peer, mode="tunnel", cipher="aes-gcm-256", more="replay window 8192", octets=36):
-    """The profile SITE of router `n`, with keys that both routers of the lab have. The window is wider than a port's receive
-    queue: control traffic overtakes what waits there."""
+def manual_sa(lab, n, peer, mode="tunnel", cipher="aes-gcm-256", more="", octets=36):
+    """The profile SITE of router `n`, with keys that both routers of the lab have."""
     files = {}
     for spi, direction in ((0x1000 + n, "in"), (0x1000 + peer, "out")):
         path = lab.dir / f"esp-{spi}.key"
