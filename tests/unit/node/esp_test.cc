@@ -93,7 +93,7 @@ protected:
 };
 
 using Mix = std::tuple<int, int, Family, bool, bool>;
-class EspMix : public EspPair, public ::testing::WithParamInterface<Mix> {};
+class EspMix : public ::testing::WithParamInterface<Mix>, public EspPair {};
 
 TEST_P(EspMix, CarriesBothFamiliesBothWays)
 {

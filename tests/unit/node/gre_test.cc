@@ -16,7 +16,7 @@ struct Mix {
     bool key, checksum, sequence;
 };
 
-class GreMix : public Pair, public ::testing::WithParamInterface<Mix> {};
+class GreMix : public ::testing::WithParamInterface<Mix>, public Pair {};
 
 TEST_P(GreMix, CarriesBothFamiliesBothWays)
 {

@@ -118,7 +118,7 @@ Octets to6(const char* a)
     return broken6([&](auto& h) { h.destination = ip6(a); });
 }
 
-class BadInput : public NodeTest, public ::testing::WithParamInterface<Bad> {};
+class BadInput : public ::testing::WithParamInterface<Bad>, public NodeTest {};
 
 TEST_P(BadInput, IsDroppedWithItsVerdict)
 {

@@ -47,7 +47,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.name << " over " << c
 
 // Whatever goes into a stack of tunnels comes out, or is answered with a size that then comes out whole at the first
 // try. Never silence.
-class Mtu : public Pair, public ::testing::WithParamInterface<Case> {
+class Mtu : public ::testing::WithParamInterface<Case>, public Pair {
 protected:
     Mtu()
     {
