@@ -6,8 +6,8 @@
 
 namespace culvert::dataplane::test {
 
-// Every test ends with all buffers back in the pool. These fixtures are large: WithParamInterface stands before them among
-// the bases, because UBSan takes a base more than 1 MiB into an object for none.
+// Every test ends with all buffers back in the pool. These fixtures are large: WithParamInterface stands before them
+// among the bases, because UBSan takes a base more than 1 MiB into an object for none.
 class NodeTest : public ::testing::Test {
 protected:
     void SetUp() override { ASSERT_EQ(pool().in_use(), 0u); }
