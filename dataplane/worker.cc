@@ -62,7 +62,8 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
       idle_(link_.worker_wake, {.busy = options.busy}),
       reader_(rcu.register_reader()),
       inbox_(make_inbox(name + "-inbox", kInbox)),
-      control_inbox_(make_inbox(name + "-first", kControlInbox))
+      control_inbox_(make_inbox(name + "-first", kControlInbox)),
+      urgency_(name)
 {
     context_.bfd = &bfd_;
     context_.next_fragment_id = static_cast<std::uint32_t>(mix(options.hash_seed + index(options.id)));
@@ -123,8 +124,7 @@ void Worker::main()
     }
     const io::LcoreRegistration registration;
     if (index(options_.id) == 0) {
-        link_watch_ = std::make_unique<io::LinkWatch>();
-        if (const int fd = link_watch_->fd(); fd >= 0) idle_.add_queue({&fd, 1});
+        if (const int fd = links_.watch(); fd >= 0) idle_.add_queue({&fd, 1});
     }
     reader_.online();
 
@@ -150,11 +150,11 @@ void Worker::main()
             sleeps_.add(1);
             last = std::min(clock_.now(), deadline);  // woken late: held up since then
         }
-        mind_urgency();
+        urgency_.mind(options_.realtime && !options_.busy && bfd_.engine().size() != 0, context_.now, reader_, clock_);
     }
 
     pipeline_.shut_down();
-    for (auto& queue : transmit_) queue.reset();
+    transmit_.close_all();
     for (const auto& q : queues_) idle_.remove_queue(q.port->wait_fds(q.queue));
     queues_.clear();
     for (auto* const inbox : {inbox_, control_inbox_}) {
@@ -181,16 +181,8 @@ bool Worker::round() noexcept
     pipeline_.settle();
     speak();
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
-    if (context_.now >= next_link_look_) poll_links();
-    if (waiting_frames_ != 0) {
-        waiting_frames_ = 0;
-        for (auto& queue : transmit_) {
-            if (!queue) continue;
-            queue->flush();
-            waiting_frames_ += queue->empty() ? 0 : 1;
-        }
-        found = true;
-    }
+    if (links_.due(context_.now)) links_.look(context_, clock_);
+    found |= transmit_.flush();
     if (std::exchange(context_.told_control, false)) link_.control_wake.signal();
     return found;
 }
@@ -235,11 +227,10 @@ bool Worker::poll_workers() noexcept
     if (options_.workers == 1) return false;
     auto heard = kNever;
     for (const auto* other : all_)
-        if (other != this)
-            heard = std::min(heard, TimePoint{Duration{other->heard_until_.load(std::memory_order_acquire)}});
+        if (other != this) heard = std::min(heard, other->hearing_.heard());
     bool drained = false;
     bool found = poll_inbox(control_inbox_, drained);
-    if (drained) others_heard_ = heard;
+    if (drained) hearing_.others_heard_until(heard);
     found |= poll_inbox(inbox_, drained);
     return found;
 }
@@ -292,91 +283,22 @@ bool Worker::poll_ports() noexcept
         round_packets_ += n;
         pipeline_.frames(q.id, std::span{frames}.first(n));
     }
-    heard_until_.store(heard.time_since_epoch().count(), std::memory_order_release);
+    hearing_.heard_until(heard);
     return found;
-}
-
-// How far reception has got: ours, and that of the workers that hand over to us. One of them that is held up for long
-// has no say.
-TimePoint Worker::heard_until(TimePoint now) const noexcept
-{
-    const TimePoint own{Duration{heard_until_.load(std::memory_order_relaxed)}};
-    return options_.workers == 1 ? own : std::min(own, std::max(others_heard_, now - kLongestSilence));
 }
 
 void Worker::speak() noexcept
 {
     const auto now = clock_.now();
-    if (!pipeline_.speak(now, heard_until(now)) || options_.workers == 1) return;
+    const bool alone = options_.workers == 1;
+    if (!pipeline_.speak(now, alone ? hearing_.own() : hearing_.with_others(now)) || alone) return;
     // Somebody's time is up, but another worker, asleep perhaps, hasn't looked at its queues since: now it does.
     if (bfd_.engine().next_deadline() > now) return;
     for (auto* other : all_)
         if (other != this) other->link_.worker_wake.signal();
 }
 
-// With BFD sessions to serve the thread goes before all others, for as long as it lets them live: a real-time thread
-// that is never idle would lose its CPU for 50 ms of each second (sched_rt_runtime_us), so it rests by itself before
-// that, for a moment (docs/adr/0021). A worker that never sleeps has a CPU of its own and needs none of this.
-void Worker::mind_urgency() noexcept
-{
-    const bool urgent = options_.realtime && !options_.busy && bfd_.engine().size() != 0;
-    if (urgent != urgent_) {
-        urgent_ = urgent;
-        realtime_ = io::set_realtime(urgent) && urgent;
-        if (urgent && !realtime_)
-            log::warning("worker", "{} may not use SCHED_FIFO (CAP_SYS_NICE): BFD may flap on a busy machine", name_);
-        rest_check_ = context_.now + kRestPeriod;
-        cpu_used_ = io::thread_cpu_time();
-    }
-    if (!realtime_ || context_.now < rest_check_) return;
-    const auto used = io::thread_cpu_time();
-    if (used - cpu_used_ > kRestPeriod - kRest) {
-        reader_.offline();
-        std::this_thread::sleep_for(kRest);
-        reader_.online();
-    }
-    cpu_used_ = io::thread_cpu_time();
-    rest_check_ = clock_.now() + kRestPeriod;
-}
-
-void Worker::poll_links() noexcept
-{
-    const bool all = link_watch_->changed() || context_.now >= next_link_poll_;
-    bool dpdk = false;
-    for (auto& link : links_) {
-        const bool kernel = index(link.id) >= io::kFirstOwnPort;
-        dpdk |= !kernel;
-        if (all || !kernel) look_at_link(link);
-    }
-    next_link_look_ = links_.empty() ? kNever : context_.now + kLinkLook;
-    if (links_.empty())
-        next_link_poll_ = kNever;
-    else if (all)
-        next_link_poll_ = context_.now + (dpdk || link_watch_->fd() < 0 ? kDpdkLinkPoll : kKernelLinkPoll);
-}
-
-// A lost link takes the port's next hops out at once, in every worker. It may be lost before an interface is on the
-// port: then the word is set when it has come to be.
-void Worker::look_at_link(Link& link) noexcept
-{
-    const bool up = link.port->link_up();
-    const auto port = index(link.id);
-    if (up) {
-        link.told = 0;
-    } else if (const auto generation = context_.tables.generation(api::DownKind::Port, port); generation != link.told) {
-        if (const auto epoch = context_.tables.set_down(api::DownKind::Port, port, generation, fib::cause::kLink)) {
-            link.told = generation;
-            context_.raise(
-                api::WentDown{api::DownKind::Port, port, fib::cause::kLink, *epoch, context_.now, clock_.now()});
-        }
-    }
-    if (up == link.up) return;
-    link.up = up;
-    context_.raise(api::LinkChanged{link.id, up});
-}
-
-// Queue q of a port belongs to worker q modulo the number of workers; it sends by the queue with its own number, or
-// hands over to a worker that has one.
+// Queue q of a port belongs to worker q modulo the number of workers.
 void Worker::adopt_ports()
 {
     const auto* ports = wanted_.load(std::memory_order_acquire);
@@ -387,10 +309,10 @@ void Worker::adopt_ports()
     std::erase_if(queues_, [&](const Queue& q) {
         if (has(q.port)) return false;
         idle_.remove_queue(q.port->wait_fds(q.queue));
-        transmit_[index(q.id)].reset();
+        transmit_.close(q.id);
         return true;
     });
-    std::erase_if(links_, [&](const Link& l) { return !has(l.port); });
+    links_.remove([&](const io::Port* port) { return !has(port); });
     std::array<bool, io::kMaxPorts> open{};
     if (ports != nullptr) {
         for (auto* port : *ports) {
@@ -399,38 +321,32 @@ void Worker::adopt_ports()
             open[at] = true;
             const bool known =
                 std::any_of(queues_.begin(), queues_.end(), [&](const Queue& q) { return q.port == port; }) ||
-                transmit_[at] != nullptr;
+                transmit_.is_open(info.id);
             if (known) continue;
             const auto self = index(options_.id);
-            transmitter_[at] = static_cast<std::uint8_t>(self % info.queues);
-            if (transmitter_[at] == self)
-                transmit_[at] = std::make_unique<TransmitQueue>(*port, static_cast<std::uint16_t>(self), counters_);
+            transmit_.open(*port, info.id, info.queues, options_.id, counters_);
             for (std::uint16_t q = 0; q < info.queues; ++q) {
                 if (q % options_.workers != self) continue;
                 queues_.push_back({port, info.id, q, io::ReceiveStamps{*port}});
                 idle_.add_queue(port->wait_fds(q));
             }
-            if (self == 0) links_.push_back({port, info.id, info.link_up});
+            if (self == 0) links_.add(*port, info.id, info.link_up);
         }
     }
     for (std::size_t at = 0; at < open.size(); ++at)
-        if (!open[at]) transmit_[at].reset();
-    next_link_look_ = next_link_poll_ = links_.empty() ? kNever : context_.now;
+        if (!open[at]) transmit_.close(PortId{static_cast<std::uint16_t>(at)});
+    links_.look_again(context_.now);
     adopted_.store(ports, std::memory_order_release);
 }
 
 TimePoint Worker::next_deadline() const noexcept
 {
-    return std::min({pipeline_.next_deadline(), next_link_poll_, bfd_.engine().next_deadline()});
+    return std::min({pipeline_.next_deadline(), links_.next_deadline(), bfd_.engine().next_deadline()});
 }
 
 std::size_t Worker::transmit(PortId port, bool control, std::span<rte_mbuf* const> frames) noexcept
 {
-    if (index(port) >= io::kMaxPorts || !transmit_[index(port)]) return 0;
-    auto& queue = *transmit_[index(port)];
-    const auto taken = queue.send(control, frames);
-    if (!queue.empty()) waiting_frames_ = 1;
-    return taken;
+    return transmit_.send(port, control, frames);
 }
 
 std::size_t Worker::to_host(VrfId vrf, std::span<rte_mbuf* const> packets) noexcept
@@ -453,7 +369,7 @@ std::size_t Worker::hand_over(WorkerId worker, std::span<rte_mbuf* const> packet
 WorkerId Worker::transmitter(PortId port, WorkerId self) const noexcept
 {
     if (options_.workers == 1 || index(port) >= io::kMaxPorts) return self;
-    return WorkerId{transmitter_[index(port)]};
+    return transmit_.transmitter(port);
 }
 
 bool Worker::work_waiting() noexcept

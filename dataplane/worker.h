@@ -3,16 +3,18 @@
 #include "crypto/aead.h"
 #include "dataplane/api/dataplane.h"
 #include "dataplane/fib/tables.h"
+#include "dataplane/hearing.h"
 #include "dataplane/io/clock.h"
 #include "dataplane/io/host_link.h"
 #include "dataplane/io/idle.h"
-#include "dataplane/io/link_watch.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/receive_stamps.h"
 #include "dataplane/node/bfd_speaker.h"
 #include "dataplane/pipeline.h"
+#include "dataplane/port_links.h"
 #include "dataplane/reception.h"
-#include "dataplane/transmit_queue.h"
+#include "dataplane/transmit_queues.h"
+#include "dataplane/urgency.h"
 
 #include <array>
 #include <atomic>
@@ -67,20 +69,7 @@ private:
         io::ReceiveStamps stamps;
         Reception reception{};
     };
-    struct Link {
-        io::Port* port;
-        PortId id;
-        bool up;
-        std::uint32_t told = 0;  // the generation of the port's word that was set because of this loss
-    };
-    // How often links are looked at: the kernel's devices when it says so and now and then all the same, DPDK's always.
-    static constexpr Duration kLinkLook = 1ms;
-    static constexpr Duration kKernelLinkPoll = 50ms;
-    static constexpr Duration kDpdkLinkPoll = 10ms;  // while asleep
-    static constexpr Duration kHeldUp = 1ms;         // a gap between polls that is longer is a stall
-    static constexpr Duration kRestPeriod = 10ms;    // of a real-time worker
-    static constexpr Duration kRest = 1ms;
-    static constexpr Duration kLongestSilence = 20ms;  // of another worker that is waited for before a BFD verdict
+    static constexpr Duration kHeldUp = 1ms;  // a gap between polls that is longer is a stall
 
     void main();
     bool round() noexcept;
@@ -88,13 +77,9 @@ private:
     bool poll_host() noexcept;
     bool poll_workers() noexcept;
     bool poll_inbox(rte_ring* inbox, bool& drained) noexcept;
-    TimePoint heard_until(TimePoint now) const noexcept;
     void speak() noexcept;
-    void mind_urgency() noexcept;
     bool poll_ports() noexcept;
     bool lend() noexcept;
-    void poll_links() noexcept;
-    void look_at_link(Link& link) noexcept;
     void adopt_ports();
     TimePoint next_deadline() const noexcept;
 
@@ -123,30 +108,20 @@ private:
     fib::Rcu::Reader reader_;
     rte_ring* inbox_;          // from other workers
     rte_ring* control_inbox_;  // likewise, what goes before data
-    // All that came in by our queues before it has been looked at, or lies in the inbox of the worker that it is for.
-    std::atomic<std::int64_t> heard_until_{0};
-    TimePoint others_heard_{};  // the least of the other workers', all of whose packets for us were taken
+    Hearing hearing_;
     io::HostLink* host_link_ = nullptr;
     std::vector<Worker*> all_;
 
     std::vector<Queue> queues_;  // that this worker receives from
-    std::array<std::unique_ptr<TransmitQueue>, io::kMaxPorts> transmit_;
-    std::array<std::uint8_t, io::kMaxPorts> transmitter_{};
-    std::unique_ptr<io::LinkWatch> link_watch_;  // of the worker that watches links
-    std::vector<Link> links_;                    // whose state this worker watches
-    TimePoint next_link_look_ = kNever;
-    TimePoint next_link_poll_ = kNever;
-    std::size_t waiting_frames_ = 0;  // transmit queues that are not empty
+    TransmitQueues transmit_;
+    PortLinks links_;  // of the worker that watches links
 
     std::shared_ptr<const PortList> ports_;  // control's
     std::atomic<const PortList*> wanted_{nullptr};
     std::atomic<const PortList*> adopted_{nullptr};
     std::atomic<bool> stopping_{false};
 
-    bool urgent_ = false;    // has BFD sessions
-    bool realtime_ = false;  // SCHED_FIFO
-    TimePoint rest_check_{};
-    Duration cpu_used_{};
+    Urgency urgency_;
 
     node::Count polls_, busy_polls_, sleeps_, packets_, cycles_busy_;
     std::atomic<std::int64_t> longest_gap_{0};
