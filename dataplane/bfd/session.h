@@ -62,9 +62,11 @@ public:
     std::size_t transmit(bool final, TimePoint now, Authenticator& authenticator, Random& random,
                          std::span<std::uint8_t, kMaxPacket> out) noexcept;
     EchoPacket transmit_echo(TimePoint now, Random& random) noexcept;
-    // The last words of a session that is deleted.
-    std::size_t farewell(TimePoint now, Authenticator& authenticator, Random& random,
-                         std::span<std::uint8_t, kMaxPacket> out) noexcept;
+    // The session ends: AdminDown, said for as long as the peer would have listened to us, but for no longer than
+    // `most`.
+    Output leave(TimePoint now, Duration most, Random& random) noexcept;
+    // Until then AdminDown is said at the pace of before, so that a lost packet makes no failure of it (6.8.16).
+    TimePoint insists_until() const noexcept { return insist_until_; }
 
     const api::SetBfdSession& wanted() const noexcept { return wanted_; }
     std::span<const api::BfdKey> keys() const noexcept { return std::span{wanted_.keys}.first(wanted_.key_count); }
@@ -123,6 +125,7 @@ private:
     void set_timers() noexcept;
     void begin_poll() noexcept;
     void end_poll() noexcept;
+    void insist(TimePoint now, Duration most) noexcept;
     void settle(TimePoint now, Random& random) noexcept;
     void schedule(TimePoint now, Random& random) noexcept;
     Duration jittered(Duration interval, Random& random) const noexcept;
@@ -156,6 +159,9 @@ private:
     Duration echo_scheduled_{};     // the interval that echo_at_ was made with
     TimePoint echo_from_ = kNever;  // the time for them to come back runs from here; kNever: none was sent yet
     TimePoint last_echo_{};         // time stamp of one that came back
+
+    TimePoint insist_until_{};
+    Duration insist_every_{};
 
     ReceivedSequence received_sequence_;
     Sequence sequence_;
