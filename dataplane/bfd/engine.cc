@@ -11,7 +11,6 @@ using api::Verdict;
 
 constexpr Duration kReportPause = 10ms;  // between two that don't tell of a state: a peer must not fill the queue
 constexpr Duration kRetry = 1ms;
-constexpr Duration kLongestFarewell = 1s;
 
 // One writer: no read-modify-write is needed.
 template <class T>
@@ -38,14 +37,13 @@ void zero(std::atomic<T>& value) noexcept
 
 void clear(api::BfdActivity& a) noexcept
 {
-    for (auto* counter :
-         {&a.control_received, &a.control_sent, &a.echo_received, &a.echo_sent, &a.session_up, &a.session_down,
-          &a.dropped_authentication, &a.dropped_ttl, &a.dropped_malformed, &a.dropped_other, &a.own_stalls})
+    for (auto* counter : {&a.control_received, &a.control_sent, &a.echo_received, &a.echo_sent, &a.session_up,
+                          &a.session_down, &a.dropped_authentication, &a.dropped_ttl, &a.dropped_malformed,
+                          &a.dropped_other, &a.own_stalls, &a.round_trips})
         zero(*counter);
-    for (auto* time :
-         {&a.longest_own_stall, &a.largest_receive_gap, &a.largest_transmit_gap, &a.last_received, &a.last_sent})
+    for (auto* time : {&a.longest_own_stall, &a.largest_receive_gap, &a.largest_transmit_gap, &a.round_trip_least,
+                       &a.round_trip_most, &a.round_trip_sum})
         zero(*time);
-    zero(a.timestamp_source);
     for (auto& bucket : a.received_intervals) zero(bucket);
 }
 
@@ -170,16 +168,25 @@ void Engine::apply(const api::SetBfdSession& wanted, TimePoint now)
     place.state = place.session->state();
     name(wanted, at);
     ++count_;
-    clear(activity(*place.session));
+    auto& a = activity(*place.session);
+    clear(a);
+    zero(a.last_received);
+    zero(a.last_sent);
+    zero(a.timestamp_source);
     act(at, {.report = true}, now);
 }
 
 void Engine::apply(const api::DeleteBfdSession& session, TimePoint now)
 {
     const auto at = index(session.id) < by_id_.size() ? by_id_[index(session.id)] : kNone;
-    if (at != kNone) return end(at, kLongestFarewell, now);
+    if (at != kNone) return end(at, Session::kLongestFarewell, now);
     deleted_.push_back(session.id);
     tell_deleted(now);
+}
+
+void Engine::apply(const api::ClearBfdActivity& session)
+{
+    if (const auto* s = find(session.id)) clear(activity(*s));
 }
 
 void Engine::leave(TimePoint now, Duration most) noexcept
@@ -306,6 +313,14 @@ Verdict Engine::on_echo(Bytes payload, const Arrival& from, TimePoint now) noexc
         return Verdict::DropBfdEcho;
     }
     add(a.echo_received);
+    if (const auto took = session.round_trip(); took != Duration{}) {
+        add(a.round_trips);
+        raise(a.round_trip_most, took);
+        const auto read = [](const auto& value) { return value.load(std::memory_order_relaxed); };
+        a.round_trip_sum.store(read(a.round_trip_sum) + took.count(), std::memory_order_relaxed);
+        if (const auto least = read(a.round_trip_least); least == 0 || took.count() < least)
+            a.round_trip_least.store(took.count(), std::memory_order_relaxed);
+    }
     arm(at);
     return Verdict::BfdReceived;
 }

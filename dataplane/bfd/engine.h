@@ -51,6 +51,7 @@ public:
     void apply(const api::SetBfdSession& session, TimePoint now);
     // Its peer is told for as long as it would have listened, a second at most; then `deleted` is told.
     void apply(const api::DeleteBfdSession& session, TimePoint now);
+    void apply(const api::ClearBfdActivity& session);
     // All of them end, and their peers are told so within `most`. size() is 0 when that is done.
     void leave(TimePoint now, Duration most) noexcept;
 

@@ -10,7 +10,6 @@ using std::chrono::microseconds;
 
 constexpr std::uint32_t kShortest = 1000;   // microseconds
 constexpr std::uint32_t kSlow = 1'000'000;  // microseconds: 6.8.3, while not Up
-constexpr Duration kLongestFarewell = 1s;
 constexpr std::uint64_t kFirstPort = 49152;  // RFC 5881 4
 constexpr std::uint64_t kPorts = 65536 - kFirstPort;
 
@@ -125,6 +124,9 @@ bool Session::on_echo(const EchoPacket& p, TimePoint stamp) noexcept
     const bool on_its_way = p.sequence - echo_received_ - 1 < echo_sent_ - echo_received_;
     if (!on_its_way || p.proof != proof(p.sequence) || echo_at_ == kNever) return false;
     echo_received_ = p.sequence;
+    const auto sent = echo_sent_at_[p.sequence % echo_sent_at_.size()];
+    const bool known = echo_sent_ - p.sequence < echo_sent_at_.size();
+    round_trip_ = known ? std::max(stamp - sent, Duration{1}) : Duration{};
     last_echo_ = std::max(last_echo_, stamp);
     if (echo_from_ != kNever) echo_from_ = std::max(echo_from_, stamp);
     return true;
@@ -208,6 +210,7 @@ std::size_t Session::transmit(bool final, TimePoint now, Authenticator& authenti
 EchoPacket Session::transmit_echo(TimePoint now, Random& random) noexcept
 {
     ++echo_sent_;
+    echo_sent_at_[echo_sent_ % echo_sent_at_.size()] = now;
     echo_from_ = echo_from_ == kNever ? now : echo_from_ + std::max(now - echo_at_, Duration{});
     echo_at_ = now + jittered(echo_interval(), random);
     return {.discriminator = wanted_.discriminator, .sequence = echo_sent_, .proof = proof(echo_sent_)};

@@ -6,6 +6,7 @@
 #include "dataplane/bfd/authentication.h"
 #include "dataplane/bfd/packet.h"
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -33,6 +34,8 @@ private:
 // time is up still counts.
 class Session {
 public:
+    static constexpr Duration kLongestFarewell = 1s;
+
     struct Output {
         bool send = false;   // a Control packet, with F if `final`
         bool final = false;  // in answer to a P
@@ -50,6 +53,8 @@ public:
     Output on_packet(const ControlPacket& packet, TimePoint stamp, TimePoint now, Random& random) noexcept;
     // One of our echo packets came back. False: not one that is on its way.
     bool on_echo(const EchoPacket& packet, TimePoint stamp) noexcept;
+    // Of the last one that came back; zero: it had been on its way for too long to say.
+    Duration round_trip() const noexcept { return round_trip_; }
 
     // What is due. `heard_until`: every packet that came in before it has been given to us.
     Output on_time(TimePoint now, TimePoint heard_until, Random& random) noexcept;
@@ -159,6 +164,8 @@ private:
     Duration echo_scheduled_{};     // the interval that echo_at_ was made with
     TimePoint echo_from_ = kNever;  // the time for them to come back runs from here; kNever: none was sent yet
     TimePoint last_echo_{};         // time stamp of one that came back
+    std::array<TimePoint, 8> echo_sent_at_{};  // of the last ones, by sequence number
+    Duration round_trip_{};
 
     TimePoint insist_until_{};
     Duration insist_every_{};

@@ -281,6 +281,24 @@ TEST_F(BfdEngine, WhenTheDaemonEndsAllSayItWithinTheTimeThereIs)
     EXPECT_TRUE(box.downs.empty());
 }
 
+TEST_F(BfdEngine, WhatIsClearedCountsFromZeroAndGoesOn)
+{
+    bring_up();
+    run(kT0 + 40ms);
+    packet(from_peer(Up), kT0 + 40ms);
+    const auto last = box.activity[1].last_received.load();
+    EXPECT_GT(box.activity[1].control_received, 0U);
+    EXPECT_GT(box.activity[1].largest_receive_gap, 0);
+    box.engine.apply(api::ClearBfdActivity{BfdSessionId{1}});
+    box.engine.apply(api::ClearBfdActivity{BfdSessionId{2}});
+    EXPECT_EQ(box.activity[1].control_received, 0U);
+    EXPECT_EQ(box.activity[1].largest_receive_gap, 0);
+    EXPECT_EQ(box.activity[1].last_received, last) << "no count";
+    packet(from_peer(Up), kT0 + 50ms);
+    EXPECT_EQ(box.activity[1].control_received, 1U);
+    EXPECT_EQ(box.engine.find(BfdSessionId{1})->state(), Up);
+}
+
 TEST_F(BfdEngine, AnotherDiscriminatorIsAnotherSession)
 {
     bring_up();
@@ -353,6 +371,8 @@ TEST_F(BfdEngine, EchoesOfOursAreJudged)
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::BfdReceived);
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::DropBfdEcho);
     EXPECT_EQ(box.activity[1].echo_received, 1U);
+    EXPECT_EQ(box.activity[1].round_trips, 1U);
+    EXPECT_EQ(box.activity[1].round_trip_least, 1'000'000);
     from.ttl = 250;
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::DropBfdEcho);
 }
