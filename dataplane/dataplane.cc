@@ -82,6 +82,7 @@ public:
 
     ~LiveDataplane() override
     {
+        say_goodbye();
         for (auto& worker : workers_) worker->stop();
         writer_thread_.request_stop();
         channel_.writer_wake.signal();
@@ -160,6 +161,10 @@ public:
         return bfd_activity_[session];
     }
 
+    WorkerId owner(InterfaceId tunnel) const override
+    {
+        return WorkerId{static_cast<std::uint8_t>(index(tunnel) % workers_.size())};
+    }
     const api::TunnelActivity& activity(InterfaceId tunnel) const override { return tunnel_activity_[index(tunnel)]; }
     WorkerId owner(ProtectionId protection) const override
     {
@@ -221,6 +226,15 @@ public:
     }
 
 private:
+    // What one worker says may leave by another one's queue: all go on until all are through, or have had their time.
+    void say_goodbye()
+    {
+        for (auto& worker : workers_) worker->leave();
+        const auto left = [](const auto& worker) { return worker->left(); };
+        for (int i = 0; i < 50 && !std::all_of(workers_.begin(), workers_.end(), left); ++i)
+            std::this_thread::sleep_for(1ms);
+        if (workers_.size() > 1) std::this_thread::sleep_for(1ms);
+    }
     PortId free_id() const
     {
         for (auto id = io::kFirstOwnPort; id < io::kMaxPorts; ++id)

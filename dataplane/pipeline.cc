@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace culvert::dataplane {
 
@@ -144,10 +145,13 @@ void Pipeline::command(const api::WorkerCommand& command) noexcept
     if (ctx_.bfd != nullptr) {
         if (const auto* session = std::get_if<api::SetBfdSession>(&command)) ctx_.bfd->apply(*session);
         if (const auto* session = std::get_if<api::DeleteBfdSession>(&command)) ctx_.bfd->apply(*session);
+        if (const auto* session = std::get_if<api::ClearBfdActivity>(&command)) ctx_.bfd->engine().apply(*session);
         drain();
     }
 
-    if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
+    if (const auto* keepalive = std::get_if<api::SetTunnelKeepalive>(&command)) {
+        keepalives_.apply(*keepalive);
+    } else if (const auto* hash = std::get_if<api::SetFlowHash>(&command)) {
         (hash->family == Family::Ipv4 ? ctx_.hash4 : ctx_.hash6) = node::HashMask::of(hash->fields);
     } else if (const auto* forget = std::get_if<api::ForgetKeys>(&command)) {
         if (forget->drop_waiting) end_all(ctx_.holds.release({.peer = forget->peer}, false), Verdict::DropHoldExpired);
@@ -199,10 +203,26 @@ bool Pipeline::settle_loans(bool idle) noexcept
     return true;
 }
 
+// A tunnel whose last SA has come to its end leads nowhere: packets take another way in this round.
+void Pipeline::watch_protection(const api::WorkerEvent& event) noexcept
+{
+    const auto* ended = std::get_if<api::SaHardExpired>(&event);
+    const auto* installed = std::get_if<api::SaInstalled>(&event);
+    if (ended == nullptr && installed == nullptr) return;
+    const auto id = ended != nullptr ? ended->protection : installed->protection;
+    const auto* protection = ctx_.tables.protection(id);
+    if (protection == nullptr) return;
+    const bool sends = ctx_.sas.sending(id) != nullptr;
+    if (ended != nullptr && ended->direction == api::SaDirection::Outbound && !sends)
+        ctx_.tunnel_down(protection->interface, ctx_.now, ctx_.now);
+    if (installed != nullptr && sends) ctx_.tunnel_alive(protection->interface);
+}
+
 // Events of the SAs, and keepalives of those that are silent.
 void Pipeline::settle_sas() noexcept
 {
     const auto lost = ctx_.sas.take_events([this](const api::WorkerEvent& event) {
+        watch_protection(event);
         ctx_.told_control = true;
         return ctx_.link.events.push(event);
     });
@@ -211,13 +231,31 @@ void Pipeline::settle_sas() noexcept
     drain();
 }
 
+TimePoint Pipeline::speaks_at() const noexcept
+{
+    const auto bfd = ctx_.bfd != nullptr ? ctx_.bfd->engine().next_deadline() : kNever;
+    return std::min(bfd, keepalives_.next_deadline());
+}
+
 bool Pipeline::speak(TimePoint now, TimePoint heard_until) noexcept
 {
-    if (ctx_.bfd == nullptr || now < ctx_.bfd->engine().next_deadline()) return false;
+    if (now < speaks_at()) return false;
     ctx_.now = now;
-    ctx_.bfd->engine().on_time(now, heard_until);
+    if (ctx_.bfd != nullptr) ctx_.bfd->engine().on_time(now, heard_until);
+    keepalives_.on_time(now, heard_until);
     drain();
     return true;
+}
+
+bool Pipeline::say_goodbye(TimePoint now, Duration most) noexcept
+{
+    if (ctx_.bfd == nullptr) return true;
+    if (!std::exchange(leaving_, true)) {
+        ctx_.now = now;
+        ctx_.bfd->engine().leave(now, most);
+        drain();
+    }
+    return ctx_.bfd->engine().size() == 0;
 }
 
 void Pipeline::expire() noexcept

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dataplane/node/context.h"
+#include "dataplane/node/keepalive_sender.h"
 
 #include <algorithm>
 #include <span>
@@ -25,7 +26,7 @@ public:
 // transmits, and counts each packet's verdict once.
 class Pipeline {
 public:
-    Pipeline(node::Context& context, Outlet& outlet) noexcept : ctx_(context), outlet_(outlet) {}
+    Pipeline(node::Context& context, Outlet& outlet) noexcept : ctx_(context), outlet_(outlet), keepalives_(context) {}
     ~Pipeline();
     Pipeline(const Pipeline&) = delete;
     Pipeline& operator=(const Pipeline&) = delete;
@@ -48,9 +49,12 @@ public:
         return std::min({ctx_.holds.next_deadline(), ctx_.reassembly.next_deadline(), ctx_.sas.next_deadline()});
     }
 
-    // BFD's timers, after all that has come in was looked at. Every packet that came in before `heard_until` has been.
-    // True: something was due.
+    // The timers of those who judge by silence, BFD and keepalives, after all that has come in was looked at. Every
+    // packet that came in before `heard_until` has been. True: something was due.
+    TimePoint speaks_at() const noexcept;
     bool speak(TimePoint now, TimePoint heard_until) noexcept;
+    // BFD's peers are told that we end, within `most`. True: all have been.
+    bool say_goodbye(TimePoint now, Duration most) noexcept;
 
     // Frees all that waits, as DropShutdown.
     void shut_down() noexcept;
@@ -69,10 +73,13 @@ private:
     void end_all(node::PacketList list, api::Verdict verdict) noexcept;
     void keepalive(PeerId peer) noexcept;
     void settle_sas() noexcept;
+    void watch_protection(const api::WorkerEvent& event) noexcept;
     void nat_keepalive(const esp::Keepalive& keepalive) noexcept;
 
     node::Context& ctx_;
     Outlet& outlet_;
+    node::KeepaliveSender keepalives_;
+    bool leaving_ = false;
     api::Punt punt_{};
 };
 

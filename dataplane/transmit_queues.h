@@ -50,6 +50,7 @@ public:
         }
         return true;
     }
+    bool waiting() const noexcept { return waiting_; }
     WorkerId transmitter(PortId port) const noexcept { return WorkerId{transmitter_[index(port)]}; }
 
 private:

@@ -87,6 +87,12 @@ void Worker::start(io::HostLink& host_link, std::span<Worker* const> all)
     thread_ = std::thread{[this] { main(); }};
 }
 
+void Worker::leave() noexcept
+{
+    leaving_.store(true, std::memory_order_release);
+    link_.worker_wake.signal();
+}
+
 void Worker::stop()
 {
     if (!thread_.joinable()) return;
@@ -180,6 +186,9 @@ bool Worker::round() noexcept
     found |= lend();
     pipeline_.settle();
     speak();
+    if (leaving_.load(std::memory_order_relaxed) && !left() && pipeline_.say_goodbye(clock_.now(), kFarewell) &&
+        !transmit_.waiting())
+        left_.store(true, std::memory_order_release);
     if (context_.now >= pipeline_.next_deadline()) pipeline_.expire();
     if (links_.due(context_.now)) links_.look(context_, clock_);
     found |= transmit_.flush();
@@ -293,7 +302,7 @@ void Worker::speak() noexcept
     const bool alone = options_.workers == 1;
     if (!pipeline_.speak(now, alone ? hearing_.own() : hearing_.with_others(now)) || alone) return;
     // Somebody's time is up, but another worker, asleep perhaps, hasn't looked at its queues since: now it does.
-    if (bfd_.engine().next_deadline() > now) return;
+    if (pipeline_.speaks_at() > now) return;
     for (auto* other : all_)
         if (other != this) other->link_.worker_wake.signal();
 }
@@ -341,7 +350,7 @@ void Worker::adopt_ports()
 
 TimePoint Worker::next_deadline() const noexcept
 {
-    return std::min({pipeline_.next_deadline(), links_.next_deadline(), bfd_.engine().next_deadline()});
+    return std::min({pipeline_.next_deadline(), links_.next_deadline(), pipeline_.speaks_at()});
 }
 
 std::size_t Worker::transmit(PortId port, bool control, std::span<rte_mbuf* const> frames) noexcept
@@ -375,6 +384,7 @@ WorkerId Worker::transmitter(PortId port, WorkerId self) const noexcept
 bool Worker::work_waiting() noexcept
 {
     if (stopping_.load(std::memory_order_acquire)) return true;
+    if (leaving_.load(std::memory_order_acquire) && !left()) return true;
     if (wanted_.load(std::memory_order_acquire) != adopted_.load(std::memory_order_relaxed)) return true;
     if (link_.commands.read_available() != 0 || link_.injects.read_available() != 0) return true;
     if (host_link_->pending(options_.id) || io::has_packets(inbox_) || io::has_packets(control_inbox_)) return true;

@@ -51,10 +51,13 @@ public:
            std::span<api::PeerActivity> activity, std::span<api::BfdActivity> bfd_activity, node::OwnerHints& hints);
     ~Worker();
 
-    // Control thread, in this order: start, any number of set_ports, stop.
+    // Control thread, in this order: start, any number of set_ports, leave (of all workers), stop.
     void start(io::HostLink& host_link, std::span<Worker* const> all);
     // Returns when the thread goes by the new list.
     void set_ports(std::shared_ptr<const PortList> ports);
+    // BFD's peers are told of the end, a few times in a few milliseconds; all else goes on. left(): they have been.
+    void leave() noexcept;
+    bool left() const noexcept { return left_.load(std::memory_order_acquire); }
     void stop();
 
     api::WorkerLink& link() noexcept { return link_; }
@@ -70,6 +73,7 @@ private:
         Reception reception{};
     };
     static constexpr Duration kHeldUp = 1ms;  // a gap between polls that is longer is a stall
+    static constexpr Duration kFarewell = 12ms;
 
     void main();
     bool round() noexcept;
@@ -119,6 +123,7 @@ private:
     std::shared_ptr<const PortList> ports_;  // control's
     std::atomic<const PortList*> wanted_{nullptr};
     std::atomic<const PortList*> adopted_{nullptr};
+    std::atomic<bool> leaving_{false}, left_{false};
     std::atomic<bool> stopping_{false};
 
     Urgency urgency_;

@@ -533,7 +533,6 @@ void BfdService::unbind(BfdSessionId id, const fibprog::Gateway& gateway) { fail
 std::uint64_t BfdService::remove_session(BfdSessionId id)
 {
     failover_.remove_session(id);
-    cleared_.erase(id);
     notifications_.erase(id);
     return core_.dataplane.fib().committed() + 1;
 }
@@ -568,36 +567,18 @@ const BfdSettings* BfdService::settings(const BfdSessionKey& key) const
     return it == settings_.end() ? nullptr : &it->second;
 }
 
-BfdService::Counts BfdService::counts(const SessionView& view) const
+std::uint64_t BfdService::notifications(const SessionView& view) const
 {
-    const auto& a = *view.activity;
-    const auto id = view.session->id;
-    const auto read = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
-    const auto notified = notifications_.find(id);
-    Counts out{read(a.control_received),
-               read(a.control_sent),
-               read(a.echo_received),
-               read(a.echo_sent),
-               read(a.session_up),
-               read(a.session_down),
-               notified == notifications_.end() ? 0 : notified->second};
-    const auto base = cleared_.find(id);
-    if (base == cleared_.end()) return out;
-    for (const auto counter : {&Counts::control_received, &Counts::control_sent, &Counts::echo_received,
-                               &Counts::echo_sent, &Counts::session_up, &Counts::session_down, &Counts::notifications})
-        out.*counter -= std::min(out.*counter, base->second.*counter);
-    return out;
+    const auto at = notifications_.find(view.session->id);
+    return at == notifications_.end() ? 0 : at->second;
 }
 
+// Who counts clears, too: the maxima have no base that could be taken off.
 void BfdService::clear_counts(BfdSessionId id)
 {
-    for (const auto& v : view()) {
-        if (v.session->id != id) continue;
-        cleared_.erase(id);
-        const auto total = counts(v);
-        cleared_[id] = total;
-        return;
-    }
+    notifications_.erase(id);
+    const auto* session = sessions_.find(id);
+    if (session != nullptr && session->running) workers_.command(session->owner, api::ClearBfdActivity{id});
 }
 
 }  // namespace culvert::runtime

@@ -107,12 +107,9 @@ public:
     // The layers' sum, as a session uses it.
     const config::BfdSettings* settings(const BfdSessionKey& key) const;
 
-    // Counts of a session since it was cleared.
-    struct Counts {
-        std::uint64_t control_received = 0, control_sent = 0, echo_received = 0, echo_sent = 0;
-        std::uint64_t session_up = 0, session_down = 0, notifications = 0;
-    };
-    Counts counts(const SessionView& view) const;
+    // How often others were told of a change of its state.
+    std::uint64_t notifications(const SessionView& view) const;
+    // All that is counted and measured of a session begins anew.
     void clear_counts(BfdSessionId id);
 
 private:
@@ -165,7 +162,6 @@ private:
     std::set<BfdSessionKey> static_keys_;
     std::vector<Unresolved> unresolved_;
     std::set<std::pair<VrfId, IpAddress>> tracked_, tracking_;
-    std::map<BfdSessionId, Counts> cleared_;
     std::map<BfdSessionId, std::uint64_t> notifications_;
     // As they were read at the last commit that could: a file that is gone since takes no session down.
     struct Keys {

@@ -104,7 +104,14 @@ void FailoverService::on_went_down(const api::WentDown& event)
         nexthops_.try_emplace(subject, *gateway);
     }
     if (subject.kind == Kind::Session && !sessions_.contains(BfdSessionId{event.id})) return;
-    const bool used = subject.kind != Kind::Port || interfaces_.link_up(PortId{static_cast<std::uint16_t>(event.id)});
+    bool used = true;
+    if (subject.kind == Kind::Port) {
+        used = interfaces_.link_up(PortId{static_cast<std::uint16_t>(event.id)});
+    } else if (subject.kind == Kind::Tunnel) {
+        const auto* entry = interfaces_.find(InterfaceId{static_cast<std::uint16_t>(event.id)});
+        if (!entry) return;
+        used = entry->up();
+    }
     down(subject, {event.causes, event.epoch, event.since, event.at, used});
 }
 

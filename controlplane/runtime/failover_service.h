@@ -30,7 +30,7 @@ public:
 
     // ---- from those who watch
 
-    // A tunnel's keepalive is answered again.
+    // A tunnel's keepalive is answered again, or it has none any more.
     void on_tunnel_alive(InterfaceId id) { alive({Subject::Kind::Tunnel, index(id)}); }
     // A BFD session is Up. Or what it watches has proven itself without it: BGP came up with a neighbour that no longer
     // speaks BFD.

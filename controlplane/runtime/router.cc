@@ -390,6 +390,8 @@ void Router::on_worker_event(const api::WorkerEvent& event)
         failover_.on_link(*link);
     } else if (const auto* down = std::get_if<api::WentDown>(&event)) {
         failover_.on_went_down(*down);
+    } else if (const auto* alive = std::get_if<api::TunnelAlive>(&event)) {
+        failover_.on_tunnel_alive(alive->tunnel);
     } else if (const auto* bfd = std::get_if<api::BfdChanged>(&event)) {
         bfd_.on_changed(*bfd);
     } else {

@@ -1,7 +1,6 @@
 #include "controlplane/runtime/tunnel_service.h"
 
 #include "base/log.h"
-#include "controlplane/runtime/gre_keepalive.h"
 #include "controlplane/runtime/too_big.h"
 
 #include <fmt/format.h>
@@ -137,8 +136,13 @@ void TunnelService::set(const config::Model& model, Keys& keys)
         const bool other_keepalive = !(tunnel.config.keepalive == config->keepalive);
         tunnel.config = *config;
         if (other_keepalive) {
-            tunnel.missed = 0;
-            tunnel.next_keepalive = config->keepalive ? now() : kNever;
+            // The worker that owns the tunnel asks, judges, and takes it out of use.
+            api::SetTunnelKeepalive keepalive{.tunnel = tunnel.id};
+            if (config->keepalive) {
+                keepalive.period = static_cast<std::uint16_t>(config->keepalive->period.count());
+                keepalive.retries = config->keepalive->retries;
+            }
+            workers_.command(core_.dataplane.owner(tunnel.id), keepalive);
         }
 
         const auto profile = model.ipsec_profiles.find(config->ipsec_profile);
@@ -182,6 +186,8 @@ void TunnelService::remove(const std::string& interface)
     const auto at = tunnels_.find(interface);
     if (at == tunnels_.end()) return;
     for (const auto& [vrf, address] : at->second.watched) core_.programmer.unwatch_path_mtu(vrf, address);
+    if (at->second.config.keepalive)
+        workers_.command(core_.dataplane.owner(at->second.id), api::SetTunnelKeepalive{.tunnel = at->second.id});
     end_protection(at->second);
     tunnels_.erase(at);
     dirty_ = true;
@@ -377,9 +383,6 @@ TunnelService::Verdict TunnelService::judge(const std::string& name, Tunnel& tun
                            ? "no route to any endpoint"
                            : fmt::format("no route to the destination {}", ends.front().second.to_string())};
     }
-    const auto& keepalive = tunnel.config.keepalive;
-    if (keepalive && tunnel.missed >= keepalive->retries)
-        return {false, fmt::format("{} keepalives in a row were not answered", tunnel.missed)};
     return {true, {}};
 }
 
@@ -706,37 +709,10 @@ void TunnelService::learn(VrfId vrf, const IpAddress& to, std::uint16_t mtu, std
 
 // ---- time ----------------------------------------------------------------------------------------------------------
 
-void TunnelService::send_keepalive(Tunnel& tunnel)
-{
-    const auto& c = tunnel.config;
-    const auto outer = vrfs_.id(c.outer_vrf);
-    const auto* entry = interfaces_.find(tunnel.id);
-    // Protected ones are not asked: the answer would come back in clear. An SA's peer is watched by BFD or by IKE.
-    if (!outer || !c.destination || tunnel.source.is_unspecified() || tunnel.protection || !entry ||
-        entry->config.shutdown)
-        return;
-    if (tunnel.keepalive_sent_at != TimePoint{}) {
-        const auto last = core_.dataplane.activity(tunnel.id).keepalive_received.load(std::memory_order_relaxed);
-        if (last != 0 && TimePoint{Duration{last}} >= tunnel.keepalive_sent_at)
-            tunnel.missed = 0;
-        else
-            ++tunnel.missed;
-        dirty_ = true;
-        core_.loop.wake_slice();
-    }
-    tunnel.keepalive_sent_at = now();
-    ++tunnel.keepalives_sent;
-    workers_.inject_packet(*outer, gre_keepalive(tunnel.source, *c.destination, c.key, c.checksum));
-}
-
 void TunnelService::on_time()
 {
     const auto at = now();
     for (auto& [name, tunnel] : tunnels_) {
-        if (tunnel.config.keepalive && at >= tunnel.next_keepalive) {
-            send_keepalive(tunnel);
-            tunnel.next_keepalive = at + tunnel.config.keepalive->period;
-        }
         if (tunnel.loop_hold != TimePoint{} && at >= tunnel.loop_hold) {
             tunnel.loop_hold = {};
             dirty_ = true;
@@ -758,7 +734,6 @@ void TunnelService::rearm()
 {
     auto next = wireguard_look_;
     for (const auto& [name, tunnel] : tunnels_) {
-        if (tunnel.config.keepalive) next = std::min(next, tunnel.next_keepalive);
         if (tunnel.loop_hold != TimePoint{}) next = std::min(next, tunnel.loop_hold);
     }
     for (const auto& [key, learned] : learned_) next = std::min(next, learned.until);
@@ -784,8 +759,18 @@ std::optional<TunnelService::View> TunnelService::view(const std::string& interf
     v.reason = t.reason;
     v.source = t.source;
     v.sum = t.sum;
-    v.keepalives_sent = t.keepalives_sent;
-    v.keepalives_missed = t.missed;
+    if (t.config.keepalive) {
+        const auto& activity = core_.dataplane.activity(t.id);
+        v.keepalives_sent = activity.keepalives_sent.load(std::memory_order_relaxed);
+        v.keepalives_missed = activity.keepalives_missed.load(std::memory_order_relaxed);
+    }
+    const auto* entry = interfaces_.find(interface);
+    if (v.up && entry && entry->failed) {
+        v.up = false;
+        v.reason = v.keepalives_missed != 0
+                       ? fmt::format("{} keepalives in a row were not answered", v.keepalives_missed)
+                       : "it has failed, and is not trusted again yet (`show failover`)";
+    }
     if (t.protection) {
         v.protection = t.protection->id;
         v.sas = t.protection->view;

@@ -112,11 +112,6 @@ private:
         std::string reason;
         TimePoint loop_hold{};  // down until then: it would run inside itself
         Duration next_hold = 30s;
-        // keepalive
-        TimePoint next_keepalive = kNever;
-        TimePoint keepalive_sent_at{};
-        std::uint64_t keepalives_sent = 0;
-        unsigned missed = 0;
     };
     struct Learned {
         std::uint16_t mtu;
@@ -147,7 +142,6 @@ private:
     void learn(VrfId vrf, const IpAddress& to, std::uint16_t mtu, std::size_t quoted, Duration age);
     void on_time();
     void rearm();
-    void send_keepalive(Tunnel& tunnel);
     ProtectionId allocate_protection();
     Tunnel* of(ProtectionId id);
 

@@ -81,6 +81,11 @@ struct DeleteBfdSession {
     std::uint64_t sequence;  // answered by BfdChanged with `deleted`, before which the id is not used again
 };
 
+// What was counted and measured of a session begins anew.
+struct ClearBfdActivity {
+    BfdSessionId id;
+};
+
 // A session's state or what it negotiated changed.
 struct BfdChanged {
     BfdSessionId id;
@@ -114,6 +119,7 @@ struct BfdActivity {
     // the last takes all that is longer.
     static constexpr std::size_t kBuckets = 33;
 
+    // Control clears it by ClearBfdActivity.
     std::atomic<std::uint64_t> control_received{0}, control_sent{0};
     std::atomic<std::uint64_t> echo_received{0}, echo_sent{0};
     std::atomic<std::uint64_t> session_up{0}, session_down{0};
@@ -123,7 +129,10 @@ struct BfdActivity {
     std::atomic<std::int64_t> largest_receive_gap{0};   // nanoseconds, while Up
     std::atomic<std::int64_t> largest_transmit_gap{0};  // nanoseconds, while Up
     std::atomic<std::int64_t> last_received{0}, last_sent{0};  // TimePoint counts; 0 is never
-    std::atomic<std::uint8_t> timestamp_source{0};             // TimestampSource
+    // Of echo packets, nanoseconds; the average is the sum over the count.
+    std::atomic<std::int64_t> round_trip_least{0}, round_trip_most{0}, round_trip_sum{0};
+    std::atomic<std::uint64_t> round_trips{0};
+    std::atomic<std::uint8_t> timestamp_source{0};  // TimestampSource
     std::array<std::atomic<std::uint64_t>, kBuckets> received_intervals{};
 };
 

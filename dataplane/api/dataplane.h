@@ -117,6 +117,8 @@ public:
     virtual WorkerId bfd_owner(PeerId peer, ProtectionId protection) const = 0;
     // Of a session that was set; ids are below kMaxBfdSessions.
     virtual const BfdActivity& activity(BfdSessionId session) const = 0;
+    // The worker that owns a tunnel's sequence numbers and keepalives.
+    virtual WorkerId owner(InterfaceId tunnel) const = 0;
     virtual const TunnelActivity& activity(InterfaceId tunnel) const = 0;
     // The worker that owns a protection: it takes the commands of its SAs.
     virtual WorkerId owner(ProtectionId protection) const = 0;

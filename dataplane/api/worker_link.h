@@ -65,9 +65,16 @@ struct SetFlowHash {
     HashFields fields;
 };
 
-using WorkerCommand =
-    std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld, SetBfdSession,
-                 DeleteBfdSession, SetFlowHash, InstallSa, ActivateSa, DeleteSa, MoveSas>;
+// A GRE tunnel's keepalives, asked for by the worker that owns it. What goes out is what the tunnel is when it does.
+struct SetTunnelKeepalive {
+    InterfaceId tunnel;
+    std::uint16_t period = 0;  // seconds; 0: none any more
+    std::uint8_t retries = 3;  // unanswered in a row: down
+};
+
+using WorkerCommand = std::variant<std::monostate, InstallKeys, ForgetKeys, SendKeepalive, MovePeer, ReleaseHeld,
+                                   SetBfdSession, DeleteBfdSession, ClearBfdActivity, SetFlowHash, SetTunnelKeepalive,
+                                   InstallSa, ActivateSa, DeleteSa, MoveSas>;
 static_assert(std::is_trivially_copyable_v<WorkerCommand>);
 
 // ---- control -> worker: packets ------------------------------------------------------------------------------------
@@ -126,9 +133,14 @@ struct WentDown {
     TimePoint at;     // the flip
 };
 
+// Keepalives of a tunnel that they took down are answered again, or no longer sent; or it has an SA again.
+struct TunnelAlive {
+    InterfaceId tunnel;
+};
+
 using WorkerEvent = std::variant<std::monostate, NeighborMiss, HandshakeWanted, KeysInstalled, KeysProven,
-                                 EndpointMoved, LinkChanged, WentDown, BfdChanged, SaInstalled, SaDeleted, SaProven,
-                                 SaSoftExpired, SaHardExpired, SaWanted, SaPeerMoved>;
+                                 EndpointMoved, LinkChanged, WentDown, TunnelAlive, BfdChanged, SaInstalled, SaDeleted,
+                                 SaProven, SaSoftExpired, SaHardExpired, SaWanted, SaPeerMoved>;
 static_assert(std::is_trivially_copyable_v<WorkerEvent>);
 
 // ---- worker -> control: packets ------------------------------------------------------------------------------------
@@ -169,9 +181,12 @@ struct PeerActivity {
     std::atomic<std::uint64_t> sending_counter{0};  // of the current key: REKEY_AFTER_MESSAGES
 };
 
-// What a tunnel interface saw, read by control at its leisure. Relaxed; any worker writes, the last one wins.
+// What a tunnel interface saw, read by control at its leisure. Relaxed; its owning worker writes, unless said.
 struct TunnelActivity {
-    std::atomic<std::int64_t> keepalive_received{0};  // TimePoint count of the last keepalive of ours that came back
+    // TimePoint count of the last keepalive of ours that came back. Any worker writes, the last one wins.
+    std::atomic<std::int64_t> keepalive_received{0};
+    std::atomic<std::uint64_t> keepalives_sent{0};
+    std::atomic<std::uint32_t> keepalives_missed{0};  // in a row
 };
 
 // The four queues between the control thread and one worker. Each side alone pushes or pops.

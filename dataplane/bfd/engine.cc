@@ -37,14 +37,13 @@ void zero(std::atomic<T>& value) noexcept
 
 void clear(api::BfdActivity& a) noexcept
 {
-    for (auto* counter :
-         {&a.control_received, &a.control_sent, &a.echo_received, &a.echo_sent, &a.session_up, &a.session_down,
-          &a.dropped_authentication, &a.dropped_ttl, &a.dropped_malformed, &a.dropped_other, &a.own_stalls})
+    for (auto* counter : {&a.control_received, &a.control_sent, &a.echo_received, &a.echo_sent, &a.session_up,
+                          &a.session_down, &a.dropped_authentication, &a.dropped_ttl, &a.dropped_malformed,
+                          &a.dropped_other, &a.own_stalls, &a.round_trips})
         zero(*counter);
-    for (auto* time :
-         {&a.longest_own_stall, &a.largest_receive_gap, &a.largest_transmit_gap, &a.last_received, &a.last_sent})
+    for (auto* time : {&a.longest_own_stall, &a.largest_receive_gap, &a.largest_transmit_gap, &a.round_trip_least,
+                       &a.round_trip_most, &a.round_trip_sum})
         zero(*time);
-    zero(a.timestamp_source);
     for (auto& bucket : a.received_intervals) zero(bucket);
 }
 
@@ -131,12 +130,16 @@ void Engine::unname(const api::SetBfdSession& s, std::uint32_t at)
 const Session* Engine::find(BfdSessionId id) const noexcept
 {
     if (index(id) >= by_id_.size() || by_id_[index(id)] == kNone) return nullptr;
-    return &*places_[by_id_[index(id)]].session;
+    const auto& place = places_[by_id_[index(id)]];
+    return place.ending ? nullptr : &*place.session;
 }
 
 void Engine::apply(const api::SetBfdSession& wanted, TimePoint now)
 {
     CULVERT_CHECK(index(wanted.id) < by_id_.size() && wanted.discriminator != 0);
+    // A farewell of the same systems would be taken for this one's.
+    for (std::size_t i = ending_.size(); i-- > 0;)
+        if (path(places_[ending_[i]].session->wanted()) == path(wanted)) end(ending_[i], Duration{}, now);
     auto at = by_id_[index(wanted.id)];
     if (at != kNone) {
         const auto& old = places_[at].session->wanted();
@@ -148,7 +151,7 @@ void Engine::apply(const api::SetBfdSession& wanted, TimePoint now)
             const auto out = places_[at].session->change(wanted, now, random_);
             return act(at, out, now);
         }
-        remove(at, now);
+        end(at, Duration{}, now);
     }
 
     if (free_.empty()) {
@@ -165,33 +168,67 @@ void Engine::apply(const api::SetBfdSession& wanted, TimePoint now)
     place.state = place.session->state();
     name(wanted, at);
     ++count_;
-    clear(activity(*place.session));
+    auto& a = activity(*place.session);
+    clear(a);
+    zero(a.last_received);
+    zero(a.last_sent);
+    zero(a.timestamp_source);
     act(at, {.report = true}, now);
 }
 
 void Engine::apply(const api::DeleteBfdSession& session, TimePoint now)
 {
     const auto at = index(session.id) < by_id_.size() ? by_id_[index(session.id)] : kNone;
-    if (at != kNone) remove(at, now);
+    if (at != kNone) return end(at, Session::kLongestFarewell, now);
     deleted_.push_back(session.id);
     tell_deleted(now);
 }
 
-// The peer is told that this is no failure.
-void Engine::remove(std::uint32_t at, TimePoint now)
+void Engine::apply(const api::ClearBfdActivity& session)
+{
+    if (const auto* s = find(session.id)) clear(activity(*s));
+}
+
+void Engine::leave(TimePoint now, Duration most) noexcept
+{
+    for (std::uint32_t at = 0; at < places_.size(); ++at)
+        if (places_[at].session) end(at, most, now);
+}
+
+// The peer is told that this is no failure, and again in case that it doesn't hear it. From now on the session is known
+// by its id alone: another one of the same systems can begin, and what it says counts.
+void Engine::end(std::uint32_t at, Duration most, TimePoint now) noexcept
+{
+    auto& place = places_[at];
+    if (!place.ending) {
+        const auto id = place.session->wanted().id;
+        unname(place.session->wanted(), at);
+        by_id_[index(id)] = at;
+        place.ending = true;
+        place.report_at = kNever;
+        ending_.push_back(at);
+    }
+    if (place.session->leave(now, most, random_).send) send(place, false, now);
+    insist(at, now);
+}
+
+void Engine::insist(std::uint32_t at, TimePoint now) noexcept
 {
     auto& place = places_[at];
     auto& session = *place.session;
-    if (session.state() == BfdState::Up || session.state() == BfdState::Init) {
-        std::array<std::uint8_t, kMaxPacket> packet;
-        const auto n = session.farewell(now, authenticator_, random_, packet);
-        actions_.send_control(session.wanted(), session.source_port(), Bytes{packet}.first(n));
+    if (session.insists_until() > now) {
+        if (session.on_time(now, {}, random_).send) send(place, false, now);
+        return wheel_.set(at, std::min(session.next_deadline(), session.insists_until()));
     }
-    unname(session.wanted(), at);
+    const auto id = session.wanted().id;
+    by_id_[index(id)] = kNone;
+    std::erase(ending_, at);
     wheel_.set(at, kNever);
     place = {};
     free_.push_back(at);
     --count_;
+    deleted_.push_back(id);
+    tell_deleted(now);
 }
 
 void Engine::tell_deleted(TimePoint now) noexcept
@@ -276,6 +313,14 @@ Verdict Engine::on_echo(Bytes payload, const Arrival& from, TimePoint now) noexc
         return Verdict::DropBfdEcho;
     }
     add(a.echo_received);
+    if (const auto took = session.round_trip(); took != Duration{}) {
+        add(a.round_trips);
+        raise(a.round_trip_most, took);
+        const auto read = [](const auto& value) { return value.load(std::memory_order_relaxed); };
+        a.round_trip_sum.store(read(a.round_trip_sum) + took.count(), std::memory_order_relaxed);
+        if (const auto least = read(a.round_trip_least); least == 0 || took.count() < least)
+            a.round_trip_least.store(took.count(), std::memory_order_relaxed);
+    }
     arm(at);
     return Verdict::BfdReceived;
 }
@@ -288,6 +333,7 @@ void Engine::on_time(TimePoint now, TimePoint heard_until) noexcept
     wheel_.expire(now, [&](std::uint32_t at) {
         auto& place = places_[at];
         if (!place.session) return;
+        if (place.ending) return insist(at, now);
         act(at, place.session->on_time(now, std::min(now, heard_until), random_), now);
         if (place.report_at <= now) {
             report(place, true, now);

@@ -49,7 +49,11 @@ public:
     Engine(Actions& actions, std::span<api::BfdActivity> activity, std::uint64_t seed);
 
     void apply(const api::SetBfdSession& session, TimePoint now);
+    // Its peer is told for as long as it would have listened, a second at most; then `deleted` is told.
     void apply(const api::DeleteBfdSession& session, TimePoint now);
+    void apply(const api::ClearBfdActivity& session);
+    // All of them end, and their peers are told so within `most`. size() is 0 when that is done.
+    void leave(TimePoint now, Duration most) noexcept;
 
     // A UDP payload to kControlPort or kMultihopPort.
     api::Verdict on_packet(Bytes payload, const Arrival& arrival, TimePoint now) noexcept;
@@ -64,7 +68,7 @@ public:
     // time is up by the clock, and that a look at the clock alone would have taken down.
     void held_up(TimePoint now, Duration gap) noexcept;
 
-    std::size_t size() const noexcept { return count_; }
+    std::size_t size() const noexcept { return count_; }  // with those whose peers are still told of their end
     const Session* find(BfdSessionId id) const noexcept;
 
 private:
@@ -75,6 +79,7 @@ private:
         TimePoint report_at = kNever;  // what is waiting to be told
         TimePoint reported_at{};
         BfdState state{};     // as the activity counted it last
+        bool ending = false;  // deleted; goes when the peer has been told
         TimePoint sent_up{};  // the last packet that began a gap to be measured; zero: none
     };
     // By which a packet is known that doesn't name our discriminator, RFC 5880 6.8.6 and 5881 3.
@@ -113,7 +118,8 @@ private:
     api::BfdActivity& activity(const Session& s) noexcept { return activity_[index(s.wanted().id)]; }
     void name(const api::SetBfdSession& s, std::uint32_t at);
     void unname(const api::SetBfdSession& s, std::uint32_t at);
-    void remove(std::uint32_t at, TimePoint now);
+    void end(std::uint32_t at, Duration most, TimePoint now) noexcept;
+    void insist(std::uint32_t at, TimePoint now) noexcept;
     void act(std::uint32_t at, const Session::Output& out, TimePoint now) noexcept;
     void send(Place& place, bool final, TimePoint now) noexcept;
     void send_echo(Place& place, TimePoint now) noexcept;
@@ -133,6 +139,7 @@ private:
     std::unordered_map<PathKey, std::uint32_t, PathHash> by_path_;
     std::vector<BfdSessionId> deleted_;  // whose end could not be told yet
     TimePoint tell_deleted_at_ = kNever;
+    std::vector<std::uint32_t> ending_;
     std::size_t count_ = 0;
 };
 

@@ -8,8 +8,8 @@ namespace {
 using enum BfdState;
 using std::chrono::microseconds;
 
-constexpr std::uint32_t kShortest = 1000;    // microseconds
-constexpr std::uint32_t kSlow = 1'000'000;   // microseconds: 6.8.3, while not Up
+constexpr std::uint32_t kShortest = 1000;   // microseconds
+constexpr std::uint32_t kSlow = 1'000'000;  // microseconds: 6.8.3, while not Up
 constexpr std::uint64_t kFirstPort = 49152;  // RFC 5881 4
 constexpr std::uint64_t kPorts = 65536 - kFirstPort;
 
@@ -43,10 +43,13 @@ Session::Output Session::change(const api::SetBfdSession& wanted, TimePoint now,
     take(wanted);
 
     // 6.8.16
-    if (wanted_.admin_down && state_ != AdminDown)
+    if (wanted_.admin_down && state_ != AdminDown) {
+        insist(now, kLongestFarewell);
         move_to(AdminDown, BfdDiagnostic::AdministrativelyDown, now, out);
-    else if (!wanted_.admin_down && state_ == AdminDown)
+    } else if (!wanted_.admin_down && state_ == AdminDown) {
+        insist_until_ = {};
         move_to(Down, BfdDiagnostic::None, now, out);
+    }
     set_timers();
     // 6.6: both ends must know of it for sure.
     if (demand_changed && state_ == Up) begin_poll();
@@ -121,6 +124,9 @@ bool Session::on_echo(const EchoPacket& p, TimePoint stamp) noexcept
     const bool on_its_way = p.sequence - echo_received_ - 1 < echo_sent_ - echo_received_;
     if (!on_its_way || p.proof != proof(p.sequence) || echo_at_ == kNever) return false;
     echo_received_ = p.sequence;
+    const auto sent = echo_sent_at_[p.sequence % echo_sent_at_.size()];
+    const bool known = echo_sent_ - p.sequence < echo_sent_at_.size();
+    round_trip_ = known ? std::max(stamp - sent, Duration{1}) : Duration{};
     last_echo_ = std::max(last_echo_, stamp);
     if (echo_from_ != kNever) echo_from_ = std::max(echo_from_, stamp);
     return true;
@@ -204,17 +210,37 @@ std::size_t Session::transmit(bool final, TimePoint now, Authenticator& authenti
 EchoPacket Session::transmit_echo(TimePoint now, Random& random) noexcept
 {
     ++echo_sent_;
+    echo_sent_at_[echo_sent_ % echo_sent_at_.size()] = now;
     echo_from_ = echo_from_ == kNever ? now : echo_from_ + std::max(now - echo_at_, Duration{});
     echo_at_ = now + jittered(echo_interval(), random);
     return {.discriminator = wanted_.discriminator, .sequence = echo_sent_, .proof = proof(echo_sent_)};
 }
 
-std::size_t Session::farewell(TimePoint now, Authenticator& authenticator, Random& random,
-                              std::span<std::uint8_t, kMaxPacket> out) noexcept
+Session::Output Session::leave(TimePoint now, Duration most, Random& random) noexcept
 {
-    state_ = AdminDown;
-    diagnostic_ = BfdDiagnostic::AdministrativelyDown;
-    return transmit(false, now, authenticator, random, out);
+    Output out;
+    if (state_ != AdminDown) {
+        insist(now, most);
+        const bool heard = state_ != Down;
+        move_to(AdminDown, BfdDiagnostic::AdministrativelyDown, now, out);
+        out.send = heard && speaks();
+    } else {
+        insist_until_ = std::min(insist_until_, now + most);
+    }
+    // The peer's silence is of no interest any more, and its discriminator still is.
+    expecting_ = received_sequence_.known = false;
+    settle(now, random);
+    return out;
+}
+
+// 6.8.16: for at least a detection time, the peer's. Only who is Up there could take our silence for a failure.
+void Session::insist(TimePoint now, Duration most) noexcept
+{
+    if (state_ != Up && state_ != Init) return;
+    const auto times = std::max<int>(wanted_.multiplier, 3);
+    const auto time = std::min(transmit_interval() * times, most);
+    insist_until_ = now + time;
+    insist_every_ = std::min(transmit_interval(), time / 3);
 }
 
 api::BfdChanged Session::report() const noexcept
@@ -363,7 +389,8 @@ void Session::settle(TimePoint now, Random& random) noexcept
 
 void Session::schedule(TimePoint now, Random& random) noexcept
 {
-    const auto interval = periodic() ? transmit_interval() : Duration{};
+    auto interval = periodic() ? transmit_interval() : Duration{};
+    if (now < insist_until_) interval = std::min(interval, insist_every_);
     if (interval == scheduled_) return;
     scheduled_ = interval;
     if (interval == Duration{})

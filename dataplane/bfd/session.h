@@ -6,6 +6,7 @@
 #include "dataplane/bfd/authentication.h"
 #include "dataplane/bfd/packet.h"
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -33,6 +34,8 @@ private:
 // time is up still counts.
 class Session {
 public:
+    static constexpr Duration kLongestFarewell = 1s;
+
     struct Output {
         bool send = false;   // a Control packet, with F if `final`
         bool final = false;  // in answer to a P
@@ -50,6 +53,8 @@ public:
     Output on_packet(const ControlPacket& packet, TimePoint stamp, TimePoint now, Random& random) noexcept;
     // One of our echo packets came back. False: not one that is on its way.
     bool on_echo(const EchoPacket& packet, TimePoint stamp) noexcept;
+    // Of the last one that came back; zero: it had been on its way for too long to say.
+    Duration round_trip() const noexcept { return round_trip_; }
 
     // What is due. `heard_until`: every packet that came in before it has been given to us.
     Output on_time(TimePoint now, TimePoint heard_until, Random& random) noexcept;
@@ -62,9 +67,11 @@ public:
     std::size_t transmit(bool final, TimePoint now, Authenticator& authenticator, Random& random,
                          std::span<std::uint8_t, kMaxPacket> out) noexcept;
     EchoPacket transmit_echo(TimePoint now, Random& random) noexcept;
-    // The last words of a session that is deleted.
-    std::size_t farewell(TimePoint now, Authenticator& authenticator, Random& random,
-                         std::span<std::uint8_t, kMaxPacket> out) noexcept;
+    // The session ends: AdminDown, said for as long as the peer would have listened to us, but for no longer than
+    // `most`.
+    Output leave(TimePoint now, Duration most, Random& random) noexcept;
+    // Until then AdminDown is said at the pace of before, so that a lost packet makes no failure of it (6.8.16).
+    TimePoint insists_until() const noexcept { return insist_until_; }
 
     const api::SetBfdSession& wanted() const noexcept { return wanted_; }
     std::span<const api::BfdKey> keys() const noexcept { return std::span{wanted_.keys}.first(wanted_.key_count); }
@@ -123,6 +130,7 @@ private:
     void set_timers() noexcept;
     void begin_poll() noexcept;
     void end_poll() noexcept;
+    void insist(TimePoint now, Duration most) noexcept;
     void settle(TimePoint now, Random& random) noexcept;
     void schedule(TimePoint now, Random& random) noexcept;
     Duration jittered(Duration interval, Random& random) const noexcept;
@@ -156,6 +164,11 @@ private:
     Duration echo_scheduled_{};     // the interval that echo_at_ was made with
     TimePoint echo_from_ = kNever;  // the time for them to come back runs from here; kNever: none was sent yet
     TimePoint last_echo_{};         // time stamp of one that came back
+    std::array<TimePoint, 8> echo_sent_at_{};  // of the last ones, by sequence number
+    Duration round_trip_{};
+
+    TimePoint insist_until_{};
+    Duration insist_every_{};
 
     ReceivedSequence received_sequence_;
     Sequence sequence_;

@@ -26,6 +26,8 @@ class BfdSpeaker;
 
 // What the stages of one worker work with. Belongs to that worker's thread.
 struct Context {
+    static constexpr Duration kTellAlive = 100ms;  // no sooner is it told again
+
     const fib::Tables& tables;
     Counters& counters;
     wg::PeerTable& peers;
@@ -67,13 +69,34 @@ struct Context {
         if (!link.events.push(event)) link.lost_events.fetch_add(1, std::memory_order_relaxed);
         told_control = true;
     }
+    // A keepalive of ours came back. Any worker may see it; the tunnel's owner judges by it.
     void keepalive_received(InterfaceId tunnel) noexcept
     {
-        if (index(tunnel) < tunnel_activity.size())
-            tunnel_activity[index(tunnel)].keepalive_received.store(now.time_since_epoch().count(),
-                                                                    std::memory_order_relaxed);
+        if (index(tunnel) >= tunnel_activity.size()) return;
+        const auto at = now.time_since_epoch().count();
+        const auto last = tunnel_activity[index(tunnel)].keepalive_received.exchange(at, std::memory_order_relaxed);
+        if (at - last >= kTellAlive.count()) tunnel_alive(tunnel);
     }
-    // Of a tunnel's sequence numbers.
+    // Packets stop taking the tunnel with this. `since`: the last sign of life.
+    void tunnel_down(InterfaceId tunnel, TimePoint since, TimePoint at) noexcept
+    {
+        const auto generation = tables.generation(api::DownKind::Interface, index(tunnel));
+        const auto epoch = tables.set_down(api::DownKind::Interface, index(tunnel), generation, fib::cause::kTunnel);
+        if (!epoch) return;
+        raise(api::WentDown{.kind = api::DownKind::Interface,
+                            .id = index(tunnel),
+                            .causes = fib::cause::kTunnel,
+                            .epoch = *epoch,
+                            .since = since,
+                            .at = at});
+    }
+    // A tunnel that was taken out of use so shows life again. Told until the word is clear: an event may be lost.
+    void tunnel_alive(InterfaceId tunnel) noexcept
+    {
+        if ((tables.down(api::DownKind::Interface, index(tunnel)).causes & fib::cause::kTunnel) != 0)
+            raise(api::TunnelAlive{tunnel});
+    }
+    // Of a tunnel's sequence numbers and keepalives.
     WorkerId owner_of(InterfaceId tunnel) const noexcept
     {
         return WorkerId{static_cast<std::uint8_t>(index(tunnel) % workers)};

@@ -141,7 +141,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             }
             case 6: {
                 kept.deaf = (op & 128) != 0;
-                if ((op & 16) != 0) {
+                if ((op & 24) == 24) {
+                    engine.leave(now, std::chrono::milliseconds{op >> 5});
+                } else if ((op & 8) != 0) {
+                    engine.apply(api::ClearBfdActivity{s.id});
+                } else if ((op & 16) != 0) {
                     engine.apply(api::DeleteBfdSession{s.id, 1}, now);
                 } else {
                     s.desired_min_tx = in.u8() * 500U;

@@ -324,6 +324,40 @@ def test_bfd_takes_bgp_down():
         return f"BGP was down {took:.0f} ms after the cut, looked at from outside"
 
 
+def test_bfd_goodbye():
+    """Our end is taken out of use in each way there is: FRR hears of it, and never takes it for a failure."""
+    with Lab("cvbfdbye") as lab:
+        statements = "bfd\n peer 10.1.0.2 interface e0\n  receive-interval 50\n  transmit-interval 50\n"
+        r = pair(lab, statements)
+        frr = lab.frr("p", FRR.format(options="interface eth0", ms=50, more=""), bfd=True)
+
+        def up():
+            wait_for("both ends to be up", lambda: is_up(r) and frr_status(frr).get("status") == "up", 15)
+            wait_for("the slow start to be over", lambda: session(r)["negotiated-detection-time-us"] == 150000, 10)
+
+        def told(how, act, running=True):
+            if running:
+                up()
+            act()
+            wait_for(f"FRR to be down after {how}", lambda: frr_status(frr).get("status") == "down", 5, 0.02)
+            time.sleep(0.5)  # whatever FRR would think of our silence it has thought by then
+            s = frr_status(frr)
+            if (s["diagnostic"], s["remote-diagnostic"]) != ("neighbor signaled session down", "administratively down"):
+                raise Failure(f"{how}: FRR says {s}")
+
+        peer = ("configure terminal", "bfd", "peer 10.1.0.2 interface e0")
+        told("`shutdown`", lambda: r.cli(*peer, "shutdown"))
+        r.cli(*peer, "no shutdown")
+        told("`no peer`", lambda: r.cli("configure terminal", "bfd", "no peer 10.1.0.2 interface e0"))
+        r.configure(*statements.splitlines())
+        up()
+        begun = time.monotonic()
+        r.process.kill()
+        took = time.monotonic() - begun
+        told("SIGTERM", lambda: None, False)
+        return f"told by shutdown, removal and SIGTERM; the daemon took {took:.2f} s to end"
+
+
 UNNUMBERED = """router bgp {asn}
  bgp router-id {id}
  no bgp ebgp-requires-policy

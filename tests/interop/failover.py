@@ -65,6 +65,63 @@ def test_link_loss_takes_a_member_out():
                 f"{record['controlFinishedMsecs']:.1f} ms, {again['gap_ms']} ms when it returned")
 
 
+def test_a_silent_neighbor_is_left():
+    """The link stays up, the neighbour's kernel no longer answers ARP: nothing but the neighbour itself can tell."""
+    with Lab("cvnbr") as lab:
+        for i in (1, 2, 3):
+            lab.link("p", f"eth{i}", "r", f"r{i}")
+            lab.address("p", f"eth{i}", f"10.{i}.0.2/24")
+        lab.link("h", "eth0", "r", "rh")
+        lab.address("h", "eth0", "10.7.0.2/24")
+        lab.route("h", "default", "10.7.0.1")
+        lab.address("p", "lo", "10.9.0.9/32")
+        lab.route("p", "10.7.0.0/24", "10.3.0.1")  # answers take a link that stays
+        ports = "".join(f"interface e{n}\n port kernel r{n}\n ip address 10.{7 if n == 'h' else n}.0.1/24\n"
+                        for n in ("1", "2", "3", "h"))
+        r = lab.router("r", f"hostname r\n{ports}failover\n hold-up 1000\nexit\n"
+                            "ip route 10.9.0.0/24 10.1.0.2\nip route 10.9.0.0/24 10.2.0.2\n")
+        lab.echo("p", "10.9.0.9")
+        wait_for("ping over the group", lambda: lab.pings("h", "10.9.0.9", count=1), 10)
+        wait_for("both members", lambda: len(r.via("10.9.0.0/24")) == 2, 10)
+        probe = lab.probe("h", "10.9.0.9", 70000, 1)
+        time.sleep(1)
+        before = {i: received(lab, "p", f"eth{i}") for i in (1, 2)}
+        time.sleep(0.5)
+        used = max((1, 2), key=lambda i: received(lab, "p", f"eth{i}") - before[i])
+        lab.exec("p", "ip", "link", "set", f"eth{used}", "arp", "off")
+        silent = time.monotonic()
+        # A neighbour is trusted for 45 s, and asked three times then.
+        wait_for("the failure", lambda: r.json("show failover")["failures"] == 1, 60)
+        took = time.monotonic() - silent
+        record = wait_for("control to be done", lambda: newest(r)["state"] == "down" and newest(r), 5)
+        if record["cause"] != "neighbor" or f"10.{used}.0.2 on e{used}" not in record["subject"]:
+            raise Failure(f"the record is wrong: {record}")
+        if not 3000 <= record["detectionMsecs"] <= 50000 * PATIENCE:
+            raise Failure(f"it was last heard of {record['detectionMsecs']} ms before")
+        assert r.via("10.9.0.0/24") == [f"10.{3 - used}.0.2"], r.via("10.9.0.0/24")
+        if r.json("show interface")[f"e{used}"]["operationalStatus"] != "up":
+            raise Failure("the link itself went down: nothing was shown")
+        before = {i: received(lab, "p", f"eth{i}") for i in (1, 2)}
+        time.sleep(1)
+        moved = {i: received(lab, "p", f"eth{i}") - before[i] for i in (1, 2)}
+        if moved[used] > 20 or moved[3 - used] < 300:  # ARP goes on asking
+            raise Failure(f"traffic did not move away from eth{used}: {moved}")
+
+        lab.exec("p", "ip", "link", "set", f"eth{used}", "arp", "on")
+        wait_for("the neighbour to be trusted", lambda: newest(r)["state"] == "restored", 20)
+        back = newest(r)
+        if back["restoredMsecs"] - back["aliveAgainMsecs"] < 999:
+            raise Failure(f"it was used again too early: {back}")
+        wait_for("both members", lambda: len(r.via("10.9.0.0/24")) == 2, 10)
+        before = received(lab, "p", f"eth{used}")
+        wait_for("traffic on it again", lambda: received(lab, "p", f"eth{used}") > before + 100, 10)
+        result = probe.result()
+        if result["lost"] == result["sent"] or gap_of(result) > LINK_LOSS:
+            raise Failure(f"no traffic for {result['gap_ms']} ms: {result}")
+        return (f"left {took:.1f} s after it fell silent ({record['detectionMsecs'] / 1000:.1f} s after its last answer), "
+                f"gap {result['gap_ms']} ms (lost {result['lost']}) from beginning to end")
+
+
 FRR = """hostname {name}
 router bgp {asn}
  no bgp ebgp-requires-policy

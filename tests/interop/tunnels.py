@@ -159,6 +159,10 @@ def test_gre_keepalive_and_reasons():
         seconds = time.monotonic() - began
         if "keepalives" not in state()["tunnel"]["downReason"]:
             raise Failure(f"the reason is {state()['tunnel']}")
+        # The worker that owns the tunnel has seen it, and took it out of use in that round.
+        record = routers[1].json("show failover")["records"][0]
+        if record["cause"] != "tunnel" or "tunnel0" not in record["subject"] or not 2000 <= record["detectionMsecs"] <= 4500:
+            raise Failure(f"the record is wrong: {record}")
         lab.heal("net", "r2", "wan0")
         wait_for("the tunnel to be up again", lambda: state()["operationalStatus"] == "up", 10)
         wait_for("BGP again", lambda: routers[1].established("10.255.0.2"), 20)

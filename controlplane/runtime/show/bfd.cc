@@ -73,6 +73,16 @@ T read(const std::atomic<T>& counter)
     return counter.load(std::memory_order_relaxed);
 }
 
+// Of echo packets, microseconds; 0 without any.
+struct RoundTrips {
+    std::int64_t least, average, most;
+};
+RoundTrips round_trips(const api::BfdActivity& a)
+{
+    const auto n = std::max<std::int64_t>(static_cast<std::int64_t>(read(a.round_trips)), 1);
+    return {read(a.round_trip_least) / 1000, read(a.round_trip_sum) / n / 1000, read(a.round_trip_most) / 1000};
+}
+
 std::string heading(const View& v)
 {
     const auto& word = v.session->word;
@@ -124,7 +134,8 @@ std::string peer_text(const View& v)
                          kTypes[static_cast<std::size_t>(word.keys[word.sending_key].type)], word.key_count,
                          word.keys[word.sending_key].id);
     }
-    t += "\t\tRTT min/avg/max: 0/0/0 usec\n";
+    const auto rtt = round_trips(a);
+    t += fmt::format("\t\tRTT min/avg/max: {}/{}/{} usec\n", rtt.least, rtt.average, rtt.most);
     t += fmt::format(
         "\t\tLocal timers:\n\t\t\tDetect-multiplier: {}\n\t\t\tReceive interval: {}\n\t\t\tTransmission interval: {}\n"
         "\t\t\tEcho receive interval: {}\n\t\t\tEcho transmission interval: {}\n",
@@ -195,7 +206,10 @@ json::object peer_json(const View& v)
     o["remote-transmit-interval"] = last.remote_desired_min_tx / 1000;
     o["remote-echo-receive-interval"] = last.remote_required_min_echo_rx / 1000;
     o["remote-detect-multiplier"] = last.remote_multiplier;
-    o["rtt-min"] = o["rtt-avg"] = o["rtt-max"] = 0;
+    const auto rtt = round_trips(a);
+    o["rtt-min"] = rtt.least;
+    o["rtt-avg"] = rtt.average;
+    o["rtt-max"] = rtt.most;
 
     // What FRR has not.
     o["authentication-keys"] = word.key_count;
@@ -216,16 +230,15 @@ json::object peer_json(const View& v)
 
 json::object counters_json(const BfdService& bfd, const View& v)
 {
-    const auto c = bfd.counts(v);
     const auto& a = *v.activity;
     auto o = name_json(v);
-    o["control-packet-input"] = c.control_received;
-    o["control-packet-output"] = c.control_sent;
-    o["echo-packet-input"] = c.echo_received;
-    o["echo-packet-output"] = c.echo_sent;
-    o["session-up"] = c.session_up;
-    o["session-down"] = c.session_down;
-    o["zebra-notifications"] = c.notifications;
+    o["control-packet-input"] = read(a.control_received);
+    o["control-packet-output"] = read(a.control_sent);
+    o["echo-packet-input"] = read(a.echo_received);
+    o["echo-packet-output"] = read(a.echo_sent);
+    o["session-up"] = read(a.session_up);
+    o["session-down"] = read(a.session_down);
+    o["zebra-notifications"] = bfd.notifications(v);
     o["dropped-authentication"] = read(a.dropped_authentication);
     o["dropped-ttl"] = read(a.dropped_ttl);
     o["dropped-malformed"] = read(a.dropped_malformed);
@@ -235,7 +248,6 @@ json::object counters_json(const BfdService& bfd, const View& v)
 
 std::string counters_text(const BfdService& bfd, const View& v)
 {
-    const auto c = bfd.counts(v);
     const auto& a = *v.activity;
     return fmt::format(
         "\t{}\n\t\tControl packet input: {} packets\n\t\tControl packet output: {} packets\n"
@@ -243,9 +255,9 @@ std::string counters_text(const BfdService& bfd, const View& v)
         "\t\tSession down events: {}\n\t\tZebra notifications: {}\n\t\tDropped: {} authentication, {} TTL, {} "
         "malformed, "
         "{} other\n\n",
-        heading(v), c.control_received, c.control_sent, c.echo_received, c.echo_sent, c.session_up, c.session_down,
-        c.notifications, read(a.dropped_authentication), read(a.dropped_ttl), read(a.dropped_malformed),
-        read(a.dropped_other));
+        heading(v), read(a.control_received), read(a.control_sent), read(a.echo_received), read(a.echo_sent),
+        read(a.session_up), read(a.session_down), bfd.notifications(v), read(a.dropped_authentication),
+        read(a.dropped_ttl), read(a.dropped_malformed), read(a.dropped_other));
 }
 
 std::string brief_text(const std::vector<View>& views)

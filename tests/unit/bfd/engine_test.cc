@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace culvert::bfd::test {
 namespace {
 
@@ -23,6 +25,14 @@ protected:
         ASSERT_EQ(packet(from_peer(Init, s.discriminator), kT0), Verdict::BfdReceived);
         ASSERT_EQ(packet(from_peer(Up, s.discriminator), kT0), Verdict::BfdReceived);
         ASSERT_EQ(box.changes.back().state, Up);
+    }
+    void run(TimePoint until)
+    {
+        TimePoint at{};
+        while (box.engine.next_deadline() <= until) {
+            at = std::max(at + 1us, box.engine.next_deadline());
+            box.engine.on_time(at, at);
+        }
     }
 
     Box box;
@@ -172,22 +182,121 @@ TEST_F(BfdEngine, APeerThatChangesItsMindWithEachPacketIsReportedNowAndThen)
     EXPECT_EQ(box.changes.back().remote_desired_min_tx, 50'999U) << "the last word is told";
 }
 
-TEST_F(BfdEngine, TheDeletedSayGoodbyeAndAreAnswered)
+TEST_F(BfdEngine, TheDeletedSayGoodbyeForADetectionTimeAndAreAnswered)
 {
     bring_up();
-    box.deaf = true;
+    box.sent.clear();
+    box.changes.clear();
     box.engine.apply(api::DeleteBfdSession{BfdSessionId{1}, 1}, kT0);
-    const auto last = decode(box.sent.back().payload);
-    ASSERT_TRUE(last);
-    EXPECT_EQ(last->state, AdminDown);
-    EXPECT_TRUE(box.downs.empty());
-    EXPECT_EQ(box.engine.size(), 0U);
+    EXPECT_EQ(box.sent.size(), 1U) << "at once";
+    EXPECT_EQ(box.engine.find(BfdSessionId{1}), nullptr);
     EXPECT_EQ(packet(from_peer(Up), kT0), Verdict::DropBfdNoSession);
+    EXPECT_TRUE(box.changes.empty()) << "its id is in use while its peer is told";
+    run(kT0 + 149ms);
+    EXPECT_GE(box.sent.size(), 4U);
+    EXPECT_LE(box.sent.size(), 6U);
+    for (const auto& sent : box.sent) {
+        const auto p = decode(sent.payload);
+        ASSERT_TRUE(p);
+        EXPECT_EQ(p->state, AdminDown);
+        EXPECT_EQ(p->diagnostic, BfdDiagnostic::AdministrativelyDown);
+        EXPECT_EQ(p->your_discriminator, 0x2002U) << "the peer knows which session it is";
+    }
+    box.deaf = true;
+    run(kT0 + 150ms);
+    EXPECT_EQ(box.engine.size(), 0U);
     box.deaf = false;
-    box.engine.on_time(box.engine.next_deadline(), kT0);
+    run(kT0 + 152ms);
+    ASSERT_EQ(box.changes.size(), 1U);
     EXPECT_TRUE(box.changes.back().deleted);
-    box.engine.on_time(kT0 + 1s, kT0 + 1s);
+    EXPECT_TRUE(box.downs.empty()) << "no failure";
     EXPECT_EQ(box.engine.next_deadline(), kNever);
+}
+
+TEST_F(BfdEngine, AFarewellTakesASecondAtMost)
+{
+    auto s = settings();
+    s.desired_min_tx = 10'000'000;
+    bring_up(s);
+    box.sent.clear();
+    box.engine.apply(api::DeleteBfdSession{BfdSessionId{1}, 1}, kT0);
+    run(kT0 + 1s);
+    EXPECT_GE(box.sent.size(), 4U);
+    EXPECT_EQ(box.engine.size(), 0U);
+}
+
+TEST_F(BfdEngine, AFarewellEndsWhenTheSameSystemsBeginAnew)
+{
+    bring_up();
+    box.engine.apply(api::DeleteBfdSession{BfdSessionId{1}, 1}, kT0);
+    box.engine.apply(settings(2, 0x1005), kT0 + 1ms);
+    ASSERT_TRUE(std::any_of(box.changes.begin(), box.changes.end(),
+                            [](const auto& c) { return c.deleted && c.id == BfdSessionId{1}; }));
+    box.sent.clear();
+    run(kT0 + 2s);
+    ASSERT_FALSE(box.sent.empty());
+    for (const auto& sent : box.sent) EXPECT_EQ(decode(sent.payload)->state, Down);
+    EXPECT_EQ(box.engine.size(), 1U);
+}
+
+TEST_F(BfdEngine, ShutdownIsInsistedOn)
+{
+    bring_up();
+    auto s = settings();
+    s.admin_down = true;
+    box.sent.clear();
+    box.engine.apply(s, kT0);
+    run(kT0 + 150ms);
+    EXPECT_GE(box.sent.size(), 4U) << "one of them may be lost, and the peer waits no longer than this";
+    for (const auto& sent : box.sent) EXPECT_EQ(decode(sent.payload)->state, AdminDown);
+    run(kT0 + 250ms);
+    box.sent.clear();
+    run(kT0 + 3250ms);
+    EXPECT_LE(box.sent.size(), 5U) << "then slowly, RFC 5880 6.8.3";
+    EXPECT_GE(box.sent.size(), 3U);
+}
+
+TEST_F(BfdEngine, WhenTheDaemonEndsAllSayItWithinTheTimeThereIs)
+{
+    bring_up();
+    for (std::uint32_t i = 2; i < 10; ++i) {
+        auto s = settings(i, 0x1001 + i);
+        s.interface = InterfaceId{static_cast<std::uint16_t>(i + 10)};
+        box.engine.apply(s, kT0);
+        auto from = arrival(kT0);
+        from.interface = s.interface;
+        if (i % 2 == 0) packet(from_peer(Init, 0x1001 + i), from, kT0);
+    }
+    box.sent.clear();
+    box.engine.leave(kT0, 12ms);
+    EXPECT_EQ(box.engine.size(), 5U) << "nobody waits for word of those that were never up";
+    run(kT0 + 12ms);
+    EXPECT_EQ(box.engine.size(), 0U);
+    for (const std::uint32_t i : {1U, 2U, 4U, 6U, 8U}) {
+        const auto n = std::count_if(box.sent.begin(), box.sent.end(), [&](const auto& sent) {
+            return sent.session == BfdSessionId{i} && decode(sent.payload)->state == AdminDown;
+        });
+        EXPECT_GE(n, 3) << i;
+    }
+    EXPECT_TRUE(box.downs.empty());
+}
+
+TEST_F(BfdEngine, WhatIsClearedCountsFromZeroAndGoesOn)
+{
+    bring_up();
+    run(kT0 + 40ms);
+    packet(from_peer(Up), kT0 + 40ms);
+    const auto last = box.activity[1].last_received.load();
+    EXPECT_GT(box.activity[1].control_received, 0U);
+    EXPECT_GT(box.activity[1].largest_receive_gap, 0);
+    box.engine.apply(api::ClearBfdActivity{BfdSessionId{1}});
+    box.engine.apply(api::ClearBfdActivity{BfdSessionId{2}});
+    EXPECT_EQ(box.activity[1].control_received, 0U);
+    EXPECT_EQ(box.activity[1].largest_receive_gap, 0);
+    EXPECT_EQ(box.activity[1].last_received, last) << "no count";
+    packet(from_peer(Up), kT0 + 50ms);
+    EXPECT_EQ(box.activity[1].control_received, 1U);
+    EXPECT_EQ(box.engine.find(BfdSessionId{1})->state(), Up);
 }
 
 TEST_F(BfdEngine, AnotherDiscriminatorIsAnotherSession)
@@ -262,6 +371,8 @@ TEST_F(BfdEngine, EchoesOfOursAreJudged)
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::BfdReceived);
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::DropBfdEcho);
     EXPECT_EQ(box.activity[1].echo_received, 1U);
+    EXPECT_EQ(box.activity[1].round_trips, 1U);
+    EXPECT_EQ(box.activity[1].round_trip_least, 1'000'000);
     from.ttl = 250;
     EXPECT_EQ(box.engine.on_echo(echo, from, kT0 + 1ms), Verdict::DropBfdEcho);
 }

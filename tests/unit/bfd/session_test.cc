@@ -386,6 +386,7 @@ TEST_F(BfdEchoes, WhenThreeAreLostTheSessionGoesDown)
     auto session = echoing();
     const auto first = session.transmit_echo(kT0, random);
     EXPECT_TRUE(session.on_echo(first, kT0 + 2ms));
+    EXPECT_EQ(session.round_trip(), 2ms);
     EXPECT_EQ(went_down(session, kT0 + 1s), kT0 + 62ms);
     EXPECT_EQ(session.diagnostic(), BfdDiagnostic::EchoFunctionFailed);
     EXPECT_EQ(session.alive(), kT0 + 2ms);

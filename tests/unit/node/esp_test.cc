@@ -174,6 +174,50 @@ TEST_F(EspTunnel, NothingLeavesWithoutAnSa)
     EXPECT_EQ(a.count(Verdict::DropEspNoSa), 3u);
 }
 
+TEST_F(EspTunnel, WhenTheLastSaEndsTheTunnelIsDownInThatRound)
+{
+    tunnel({});
+    auto out = sa(false, SaDirection::Outbound);
+    out.hard_packets = 3;
+    a.command(out);
+    const auto next = [&] {
+        a.from_lan(inner4());
+        a.pipeline.settle();
+    };
+    for (int i = 0; i < 3; ++i) next();
+    EXPECT_EQ(a.sent.size(), 3u);
+    next();
+    const auto downs = a.events_of<api::WentDown>();
+    ASSERT_EQ(downs.size(), 1u);
+    EXPECT_EQ(downs[0].kind, api::DownKind::Interface);
+    EXPECT_EQ(downs[0].id, index(kTunnel));
+    EXPECT_EQ(downs[0].causes, fib::cause::kTunnel);
+    const auto before = a.count(Verdict::DropNexthopDown);
+    next();
+    EXPECT_EQ(a.count(Verdict::DropNexthopDown), before + 1) << "a backup would be taken";
+    EXPECT_TRUE(a.events_of<api::TunnelAlive>().empty());
+    a.command(sa(false, SaDirection::Outbound, 2));
+    EXPECT_EQ(a.events_of<api::TunnelAlive>().size(), 1u);
+    a.apply(api::ClearDown{api::DownKind::Interface, index(kTunnel), downs[0].epoch});
+    next();
+    EXPECT_EQ(a.sent.size(), 4u);
+}
+
+TEST_F(EspTunnel, ASuccessorTakesOverAndTheTunnelStaysUp)
+{
+    tunnel({});
+    auto out = sa(false, SaDirection::Outbound);
+    out.hard_packets = 3;
+    a.command(out);
+    a.command(sa(false, SaDirection::Outbound, 2));
+    for (int i = 0; i < 5; ++i) {
+        a.from_lan(inner4());
+        a.pipeline.settle();
+    }
+    EXPECT_EQ(a.sent.size(), 5u);
+    EXPECT_TRUE(a.events_of<api::WentDown>().empty());
+}
+
 TEST_F(EspTunnel, NothingLeavesWithoutItsProtection)
 {
     tunnel({});

@@ -35,6 +35,7 @@ public:
     const api::PeerActivity& activity(PeerId) const override { return peer_; }
     WorkerId bfd_owner(PeerId peer, ProtectionId) const override { return WorkerId{peer != kNoPeer}; }
     const api::BfdActivity& activity(BfdSessionId) const override { return bfd_; }
+    WorkerId owner(InterfaceId) const override { return WorkerId{0}; }
     const api::TunnelActivity& activity(InterfaceId) const override { return tunnel_; }
     WorkerId owner(ProtectionId) const override { return WorkerId{0}; }
     const api::ProtectionActivity& activity(ProtectionId) const override { return protection_; }
@@ -326,13 +327,14 @@ TEST_F(Service, AStaticRouteIsThereWhileItsSessionIsUp)
 TEST_F(Service, CountsFromZeroWhenCleared)
 {
     load(std::string{kInterfaces} + "bfd\n peer 10.0.0.2\n");
-    dataplane.bfd_.control_received = 10;
     const auto view = bfd.view().front();
-    EXPECT_EQ(bfd.counts(view).control_received, 10U);
+    state(view.session->id, api::BfdState::Up);
+    EXPECT_EQ(bfd.notifications(view), 1U);
     bfd.clear_counts(view.session->id);
-    EXPECT_EQ(bfd.counts(view).control_received, 0U);
-    dataplane.bfd_.control_received = 13;
-    EXPECT_EQ(bfd.counts(view).control_received, 3U);
+    EXPECT_EQ(bfd.notifications(view), 0U);
+    const auto cleared = dataplane.commands<api::ClearBfdActivity>(view.session->owner);
+    ASSERT_EQ(cleared.size(), 1U);
+    EXPECT_EQ(cleared[0].id, view.session->id);
 }
 
 }  // namespace

@@ -1,4 +1,3 @@
-#include "controlplane/runtime/gre_keepalive.h"
 #include "controlplane/runtime/too_big.h"
 
 #include <gtest/gtest.h>
@@ -10,46 +9,6 @@ namespace {
 using Packet = std::vector<std::uint8_t>;
 
 IpAddress ip(std::string_view text) { return *IpAddress::parse(text); }
-
-// The one's complement sum over `bytes` is that of an intact header.
-bool intact(Bytes bytes)
-{
-    std::uint32_t sum = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? std::uint32_t{bytes[i]} << 8 : bytes[i];
-    while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
-
-TEST(GreKeepalive, IsAPacketToThePeerThatHoldsOneBackToUs)
-{
-    for (const bool checksum : {false, true}) {
-        const auto p = gre_keepalive(ip("192.0.2.1"), ip("192.0.2.2"), 42, checksum);
-        const std::size_t gre = checksum ? 12 : 8;
-        ASSERT_EQ(p.size(), 2 * (20 + gre));
-        EXPECT_TRUE(intact(Bytes{p}.first(20)));
-        EXPECT_EQ(p[9], 47);
-        EXPECT_EQ(Packet(p.begin() + 12, p.begin() + 20), (Packet{192, 0, 2, 1, 192, 0, 2, 2}));
-        EXPECT_EQ(p[20], checksum ? 0xa0 : 0x20);
-        EXPECT_EQ(p[22] << 8 | p[23], 0x0800);
-        const Bytes inner = Bytes{p}.subspan(20 + gre);
-        EXPECT_TRUE(intact(inner.first(20)));
-        EXPECT_EQ(inner[9], 47);
-        EXPECT_EQ(Packet(inner.begin() + 12, inner.begin() + 20), (Packet{192, 0, 2, 2, 192, 0, 2, 1}));
-        EXPECT_EQ(inner[22] << 8 | inner[23], 0) << "it carries nothing";
-        EXPECT_EQ(inner[inner.size() - 1], 42) << "and has our key";
-        if (checksum) {
-            EXPECT_TRUE(intact(Bytes{p}.subspan(20)));
-            EXPECT_TRUE(intact(inner.subspan(20)));
-        }
-    }
-    const auto p = gre_keepalive(ip("2001:db8::1"), ip("2001:db8::2"), {}, false);
-    ASSERT_EQ(p.size(), 88u);
-    EXPECT_EQ(p[6], 47);
-    EXPECT_EQ(p[4] << 8 | p[5], 48);
-    EXPECT_EQ(p[42] << 8 | p[43], 0x86dd);
-    EXPECT_EQ(p[44 + 6], 47);
-    EXPECT_EQ(p[44 + 23], 2) << "from the peer";
-}
 
 void put(Packet& out, std::initializer_list<int> octets)
 {
