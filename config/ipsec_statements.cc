@@ -355,7 +355,7 @@ constexpr Statement kIpsec[] = {
      "replay window {<(64-65536)$packets|disable>}",
      Setting,
      Cost::Session,
-     "How far behind the newest a packet may come. Default: 1024.",
+     "How far behind the newest a packet may come. Default: 8192.",
      {sa_replay_window, show_sa_replay_window}},
     {Sa,
      "udp-encapsulation [<local-port (1-65535)$local|remote-port (1-65535)$remote|keepalive (0-3600)$seconds>]...",

@@ -66,8 +66,10 @@ Verdict trim(const std::uint8_t* text, std::uint32_t length, std::uint8_t next_h
     if (text[0] >> 4 != (next_header == kIpv4 ? 4 : 6)) return Verdict::DropIpVersion;
     if (next_header == kIpv4) {
         if (length < 20) return Verdict::DropTruncated;
+        const auto header = 4U * (text[0] & 0x0f);
         inner = static_cast<std::uint32_t>(text[2] << 8 | text[3]);
-        return inner >= 20 && inner <= length ? Verdict::Forward : Verdict::DropTruncated;
+        if (header < 20) return Verdict::DropIpHeader;
+        return inner >= header && inner <= length ? Verdict::Forward : Verdict::DropTruncated;
     }
     if (length < 40) return Verdict::DropTruncated;
     inner = 40U + static_cast<std::uint32_t>(text[4] << 8 | text[5]);

@@ -26,6 +26,7 @@ struct Path {
     const Nexthop* nexthop = nullptr;  // null: see miss. Valid until the reader's next quiescent state
     const Nexthop* via = nullptr;      // the last Via that was walked over: `via->vrf` is the egress VRF
     Miss miss = Miss::Gone;
+    bool every_flow = false;  // takes it, not only this one
 
     explicit operator bool() const noexcept { return nexthop != nullptr; }
 };
@@ -65,7 +66,7 @@ public:
             if (const auto* g = groups_[index(id)].load(std::memory_order_acquire)) [[likely]] {
                 const auto* n = nexthops_.live(g->of(flow_hash));
                 if (n && n->kind != NexthopKind::Via) [[likely]]
-                    return {.nexthop = n, .miss = Path::Miss::None};
+                    return {.nexthop = n, .miss = Path::Miss::None, .every_flow = g->count == 1};
             }
         }
         return search(id, flow_hash);

@@ -108,6 +108,8 @@ private:
         octets_ += m->data_len;
         meta.link_header = 0;
         meta.flags = 0;
+        // What came encrypted is not answered in clear.
+        if (probe && meta.protection != kNoProtection) meta.set(Flag::Protected);
         meta.flow_hash = 0;
         meta.peer = kNoPeer;
         meta.protection = kNoProtection;

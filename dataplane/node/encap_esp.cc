@@ -1,5 +1,6 @@
 #include "dataplane/node/ecn.h"
 #include "dataplane/node/outer.h"
+#include "dataplane/node/outer_way.h"
 #include "dataplane/node/room.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/ethernet.h"
@@ -39,8 +40,7 @@ void look_at(rte_mbuf* m, EspOutgoing& packet) noexcept
 // passes, the first makes them ready for the cipher and the second gives them their outer headers.
 class Run {
 public:
-    explicit Run(Context& ctx) noexcept : ctx_(ctx) {}
-    ~Run() { count(); }
+    explicit Run(Context& ctx) noexcept : ctx_(ctx), sent_(ctx.counters, Tally::Way::Sent), way_(ctx) {}
 
     Verdict prepare(rte_mbuf* m, EspOutgoing& packet, esp::SealJob& job) noexcept
     {
@@ -89,12 +89,13 @@ public:
         ++meta.encapsulations;
         meta.protection = kNoProtection;
         meta.clear(Flag::Protected);
-        if (protection_->inner == api::EspInner::Ip) count(protection_->interface, job.length);
+        if (protection_->inner == api::EspInner::Ip) sent_.add(protection_->interface, job.length);
         append(m, static_cast<std::uint16_t>(job.sealed_length - packet.how->front - job.length));
         if (packet.how->mode == api::EspMode::Tunnel)
             tunnel(m, packet);
         else
             transport(m, packet);
+        way_.send(m);
     }
 
 private:
@@ -167,24 +168,6 @@ private:
         }
     }
 
-    void count(InterfaceId interface, std::uint32_t octets) noexcept
-    {
-        if (interface != interface_) {
-            count();
-            interface_ = interface;
-        }
-        ++packets_;
-        octets_ += octets;
-    }
-    void count() noexcept
-    {
-        if (packets_ == 0) return;
-        auto& c = ctx_.counters.interface(interface_);
-        c.tx_packets.add(packets_);
-        c.tx_octets.add(octets_);
-        packets_ = octets_ = 0;
-    }
-
     Context& ctx_;
     ProtectionId id_{kNoProtection};
     const fib::Protection* protection_ = nullptr;
@@ -193,16 +176,15 @@ private:
     const esp::Outbound* outer_of_ = nullptr;
     OuterIp ip_;
     OuterUdp udp_;
-    InterfaceId interface_{kNoInterface};
-    std::uint64_t packets_ = 0;
-    std::uint64_t octets_ = 0;
+    Tally sent_;
+    OuterWay way_;
 };
 
 }  // namespace
 
 // 1. make each packet ready
 // 2. seal all of them, here or elsewhere
-// 3. outer headers; the lookup in the outer VRF is next
+// 3. outer headers, and the way out
 void encap_esp(Context& ctx, Burst& burst) noexcept
 {
     auto& batch = ctx.loans.next(ctx);

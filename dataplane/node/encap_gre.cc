@@ -1,5 +1,6 @@
 #include "dataplane/node/ecn.h"
 #include "dataplane/node/outer.h"
+#include "dataplane/node/outer_way.h"
 #include "dataplane/node/room.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/ethernet.h"
@@ -34,8 +35,7 @@ Inner look_at(rte_mbuf* m) noexcept
 // once.
 class Run {
 public:
-    explicit Run(Context& ctx) noexcept : ctx_(ctx) {}
-    ~Run() { count(); }
+    explicit Run(Context& ctx) noexcept : ctx_(ctx), sent_(ctx.counters, Tally::Way::Sent), way_(ctx) {}
 
     void send(rte_mbuf* m) noexcept
     {
@@ -52,8 +52,7 @@ public:
         if (!make_room(m, kFront, 0)) return meta.end(Verdict::DropNoBuffer);
 
         ++meta.encapsulations;
-        ++packets_;
-        octets_ += m->data_len;
+        sent_.add(interface_, m->data_len);
         const auto inner = look_at(m);
         const auto sequence = tunnel_->sequence ? ctx_.gre.next(interface_, tunnel_->generation) : 0;
         rte_pktmbuf_prepend(m, header_);
@@ -69,6 +68,8 @@ public:
         if (protection_ != kNoProtection) {
             meta.protection = protection_;
             meta.stage = Stage::EncapEsp;
+        } else {
+            way_.send(m);
         }
     }
 
@@ -77,7 +78,6 @@ private:
     Verdict enter(const Metadata& meta, rte_mbuf* m) noexcept
     {
         if (meta.output != interface_ || tunnel_ == nullptr) {
-            count();
             interface_ = meta.output;
             tunnel_ = ctx_.tables.tunnel(interface_);
             if (tunnel_ == nullptr) return Verdict::DropInterfaceDown;
@@ -115,15 +115,6 @@ private:
         return Verdict::Forward;
     }
 
-    void count() noexcept
-    {
-        if (packets_ == 0) return;
-        auto& c = ctx_.counters.interface(interface_);
-        c.tx_packets.add(packets_);
-        c.tx_octets.add(octets_);
-        packets_ = octets_ = 0;
-    }
-
     Context& ctx_;
     InterfaceId interface_{kNoInterface};
     const fib::Tunnel* tunnel_ = nullptr;
@@ -133,8 +124,8 @@ private:
     std::uint16_t flags_ = 0;
     std::uint16_t header_ = 0;
     OuterIp outer_;
-    std::uint64_t packets_ = 0;
-    std::uint64_t octets_ = 0;
+    Tally sent_;
+    OuterWay way_;
 };
 
 }  // namespace

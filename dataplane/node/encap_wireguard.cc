@@ -1,6 +1,7 @@
 #include "dataplane/node/ecn.h"
 #include "dataplane/node/interface_cache.h"
 #include "dataplane/node/outer.h"
+#include "dataplane/node/outer_way.h"
 #include "dataplane/node/room.h"
 #include "dataplane/node/stages.h"
 #include "dataplane/wire/ethernet.h"
@@ -37,15 +38,13 @@ void hold_for_handshake(Context& ctx, rte_mbuf* m) noexcept
 // Packets of one peer come in runs: what is the same for all of a run is looked up, and counted, once.
 class Run {
 public:
-    explicit Run(Context& ctx) noexcept : ctx_(ctx) {}
-    ~Run() { count(); }
+    explicit Run(Context& ctx) noexcept : ctx_(ctx), sent_(ctx.counters, Tally::Way::Sent), way_(ctx) {}
 
     // Of the packet's tunnel and peer from here on.
     void enter(InterfaceId tunnel, const wg::SealJob& job) noexcept
     {
         if (tunnel == tunnel_ && job.peer == peer_) [[likely]]
             return;
-        count();
         tunnel_ = tunnel;
         peer_ = job.peer;
         const auto* w = ctx_.tables.wireguard(tunnel);
@@ -58,8 +57,7 @@ public:
         if (!known_) return meta.end(Verdict::DropInterfaceDown);
         ++meta.encapsulations;
         meta.clear(Flag::Protected);
-        packets_ += job.length != 0;
-        octets_ += job.length;
+        if (job.length != 0) sent_.add(tunnel_, job.length);
         // The message begins kDataHeader before what was the packet, and ends behind its padding and tag.
         append(m, static_cast<std::uint16_t>(job.sealed_length - wg::kDataHeader - job.length));
         rte_pktmbuf_prepend(m, wg::kDataHeader);
@@ -67,25 +65,17 @@ public:
         // What goes first here is to go first on its way too, and in the far end's queue.
         const auto tos = static_cast<std::uint8_t>(ecn_bits | (meta.has(Flag::Control) ? kInternetworkControl : 0));
         headers_.put(m, {.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++), .tos = tos});
+        way_.send(m);
     }
 
 private:
-    void count() noexcept
-    {
-        if (packets_ == 0) return;
-        auto& c = ctx_.counters.interface(tunnel_);
-        c.tx_packets.add(packets_);
-        c.tx_octets.add(octets_);
-        packets_ = octets_ = 0;
-    }
-
     Context& ctx_;
     InterfaceId tunnel_{kNoInterface};
     PeerId peer_{kNoPeer};
     bool known_ = false;
     OuterUdp headers_;
-    std::uint64_t packets_ = 0;
-    std::uint64_t octets_ = 0;
+    Tally sent_;
+    OuterWay way_;
 };
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "dataplane/node/interface_cache.h"
+#include "dataplane/node/link_header.h"
 #include "dataplane/node/match.h"
 #include "dataplane/node/mss.h"
 #include "dataplane/node/outer.h"
 #include "dataplane/node/stages.h"
+#include "dataplane/node/tally.h"
 #include "dataplane/wire/payload.h"
 
 #include <algorithm>
@@ -100,7 +102,7 @@ Verdict into_tunnel(Context& ctx, Metadata& meta, Stage& next) noexcept
 }
 
 template <class Ip>
-void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCache& outputs,
+void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCache& outputs, Tally& sent,
                  Stage lookup_again) noexcept
 {
     auto& meta = metadata(m);
@@ -151,12 +153,19 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
     if (!from_us) Ip::decrement_ttl(m);
     if (const auto mss = mss_of<Ip>(inputs.find(meta.input), out); mss != 0 && !meta.has(Flag::Encrypted))
         adjust_mss<Ip>(m, mss);
-    meta.stage = next;
     if (cut) [[unlikely]] {
         meta.mtu = largest;
         meta.after = next;
         meta.stage = Stage::Fragment;
+        return;
     }
+    if (next != Stage::Rewrite) {
+        meta.stage = next;
+        return;
+    }
+    // What is whole needs no stage of its own for the last of its headers.
+    if (!put_link_header(m, n)) return meta.end(Verdict::DropNoBuffer);
+    sent.add(n.interface, meta.length);
 }
 
 // Cryptokey routing: the peers of packets [first, end), whose next hop is the same WireGuard interface.
@@ -187,9 +196,10 @@ template <class Ip>
 void forward(Context& ctx, Burst& burst, Stage lookup_again) noexcept
 {
     InterfaceCache inputs{ctx.tables}, outputs{ctx.tables};
+    Tally sent{ctx.counters, Tally::Way::Sent};
     find_peers<Ip>(ctx, burst);
     const auto held = ctx.holds.packets();
-    for (std::size_t i = 0; i < burst.size(); ++i) forward_one<Ip>(ctx, burst[i], inputs, outputs, lookup_again);
+    for (std::size_t i = 0; i < burst.size(); ++i) forward_one<Ip>(ctx, burst[i], inputs, outputs, sent, lookup_again);
     if (ctx.holds.packets() != held) [[unlikely]]
         remove_held(burst);
 }

@@ -34,16 +34,46 @@ struct Ip6 {
     static const fib::Lpm6& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm6; }
 };
 
+// Many packets of a burst go the same way. Where all flows do, it is found once.
+class Paths {
+public:
+    explicit Paths(const fib::Tables& tables) noexcept : tables_(tables) {}
+    // `flow_hash` is std::uint32_t(): only asked for where it matters.
+    template <class FlowHash>
+    const fib::Path& pick(Leaf leaf, FlowHash&& flow_hash) noexcept
+    {
+        if (leaf != leaf_ || !path_.every_flow) {
+            leaf_ = leaf;
+            path_ = tables_.pick(leaf.group(), flow_hash());
+        }
+        return path_;
+    }
+
+private:
+    const fib::Tables& tables_;
+    Leaf leaf_{};
+    fib::Path path_{};
+};
+
+template <class Ip>
+std::uint32_t flow(const Context& ctx, rte_mbuf* m) noexcept
+{
+    auto& meta = metadata(m);
+    if (meta.flow_hash == 0) meta.flow_hash = flow_hash(Ip::header(m), meta.length, ctx.hash_seed, Ip::mask(ctx));
+    return meta.flow_hash;
+}
+
 // Where the flow's next hop sends it. A tunnel's own packet that fails has no one to be told.
 template <class Ip>
-void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
+void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_tunnel) noexcept
 {
+    auto& meta = metadata(m);
     const bool tunnel = meta.has(Flag::Encrypted);
     if (!leaf.found()) {
         if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
         return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kNoRouteCode);
     }
-    const auto path = tables.pick(leaf.group(), meta.flow_hash);
+    const auto& path = paths.pick(leaf, [&] { return flow<Ip>(ctx, m); });
     if (!path) [[unlikely]] {
         if (path.miss == fib::Path::Miss::TooDeep) return meta.end(Verdict::DropNestedTooDeep);
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
@@ -54,9 +84,13 @@ void route(const fib::Tables& tables, Leaf leaf, Metadata& meta) noexcept
     switch (path.nexthop->kind) {
         [[likely]] case NexthopKind::Adjacency:
         case NexthopKind::Glean:
+            if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
+            meta.stage = Ip::kForward;
+            return;
         case NexthopKind::WireguardPeer:
         case NexthopKind::WireguardLookup:
         case NexthopKind::Tunnel:
+            into_tunnel = true;
             if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
             meta.stage = Ip::kForward;
             return;
@@ -82,37 +116,46 @@ void guard(const fib::PrefixSet& guarded, const typename Ip::Key& destination, M
     if (!meta.has(Flag::Encrypted) && guarded.contains(destination)) meta.set(Flag::Protected);
 }
 
+// True if any packet goes into a tunnel.
 template <class Ip>
-void lookup(Context& ctx, Burst& burst) noexcept
+bool find_paths(Context& ctx, Burst& burst) noexcept
 {
     std::array<typename Ip::Key, kBurstMax> destinations;
     std::array<Leaf, kBurstMax> leaves;
+    Paths paths{ctx.tables};
+    bool into_tunnel = false;
 
     bool one_vrf = true;
     const auto vrf_id = burst.meta(0).vrf;
     for (std::size_t i = 0; i < burst.size(); ++i) {
-        auto& meta = burst.meta(i);
         destinations[i] = Ip::destination(burst[i]);
-        one_vrf &= meta.vrf == vrf_id;
-        if (meta.flow_hash == 0)
-            meta.flow_hash = flow_hash(Ip::header(burst[i]), meta.length, ctx.hash_seed, Ip::mask(ctx));
+        one_vrf &= burst.meta(i).vrf == vrf_id;
     }
 
     if (one_vrf) [[likely]] {
         const auto* vrf = ctx.tables.vrf(vrf_id);
         if (vrf != nullptr)
             match(Ip::lpm(*vrf), std::span<const typename Ip::Key>{destinations}.first(burst.size()), leaves);
-        for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx.tables, leaves[i], burst.meta(i));
+        for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx, paths, leaves[i], burst[i], into_tunnel);
         if (const auto* guarded = vrf != nullptr ? vrf->guarded() : nullptr) [[unlikely]]
             for (std::size_t i = 0; i < burst.size(); ++i) guard<Ip>(*guarded, destinations[i], burst.meta(i));
-        return;
+        return into_tunnel;
     }
     for (std::size_t i = 0; i < burst.size(); ++i) {
         const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf);
         if (vrf != nullptr) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
-        route<Ip>(ctx.tables, leaves[i], burst.meta(i));
+        route<Ip>(ctx, paths, leaves[i], burst[i], into_tunnel);
         if (vrf != nullptr && vrf->guarded() != nullptr) guard<Ip>(*vrf->guarded(), destinations[i], burst.meta(i));
     }
+    return into_tunnel;
+}
+
+template <class Ip>
+void lookup(Context& ctx, Burst& burst) noexcept
+{
+    // A tunnel's outer packets are told apart by the flow inside, which nobody sees once it is sealed.
+    if (find_paths<Ip>(ctx, burst))
+        for (std::size_t i = 0; i < burst.size(); ++i) flow<Ip>(ctx, burst[i]);
 }
 
 }  // namespace

@@ -37,12 +37,17 @@ public:
     void put(rte_mbuf* m, const OuterFields& fields) const noexcept;
 
 private:
+    static constexpr auto kKeptFlags =
+        static_cast<std::uint8_t>(static_cast<std::uint8_t>(Flag::Control) | static_cast<std::uint8_t>(Flag::Traced) |
+                                  static_cast<std::uint8_t>(Flag::Protected));
+
     VrfId vrf_{};
     bool v6_ = false;
     bool own_source_ = false;
+    std::uint8_t flags_ = 0;  // that each packet is given
     wire::Ipv4Header ip4_{};
     wire::Ipv6Header ip6_{};
-    wire::Sum sum4_{};  // of ip4_ with TTL, TOS, lengths and id zero
+    std::uint32_t sum4_ = 0;  // of the words of ip4_ with TTL, TOS, lengths and id zero
 };
 
 // UDP and IP in front of the messages of one tunnel to one place: WireGuard's, and ESP's (RFC 3948).
@@ -59,5 +64,48 @@ private:
     OuterIp ip_;
     wire::UdpHeader udp_{};
 };
+
+inline void OuterIp::put(rte_mbuf* m, const OuterFields& f) const noexcept
+{
+    auto& meta = metadata(m);
+    meta.flags = static_cast<std::uint8_t>((meta.flags & kKeptFlags) | flags_);
+    meta.vrf = vrf_;
+    meta.link_header = 0;
+
+    if (v6_) {
+        const auto payload = m->data_len;
+        rte_pktmbuf_prepend(m, sizeof ip6_);
+        auto& ip = ipv6(m);
+        ip = ip6_;
+        ip.version_class_flow = 6u << 28 | std::uint32_t{f.tos} << 20 | (f.flow_label & 0xfffff);
+        ip.payload_length = payload;
+        ip.hop_limit = f.ttl;
+        meta.stage = Stage::Lookup6;
+    } else {
+        rte_pktmbuf_prepend(m, sizeof ip4_);
+        auto& ip = ipv4(m);
+        ip = ip4_;
+        const auto fragment = f.dont_fragment ? wire::Ipv4Header::kDontFragment : std::uint16_t{0};
+        ip.tos = f.tos;
+        ip.total_length = m->data_len;
+        ip.id = f.id;
+        ip.fragment = fragment;
+        ip.ttl = f.ttl;
+        ip.checksum.set_words(sum4_ + byteswap(std::uint16_t{f.tos}) + byteswap(m->data_len) + byteswap(f.id) +
+                              byteswap(fragment) + f.ttl);  // the TTL is the first octet of its word
+        meta.stage = Stage::Lookup4;
+    }
+    meta.length = m->data_len;
+}
+
+inline void OuterUdp::put(rte_mbuf* m, const OuterFields& fields) const noexcept
+{
+    rte_pktmbuf_prepend(m, sizeof udp_);
+    auto& udp = header_at<wire::UdpHeader>(m, 0);
+    udp = udp_;
+    udp.length = m->data_len;
+    ip_.put(m, fields);
+    if (ip_.v6() && ip_.own_source()) checksum_udp6(m);
+}
 
 }  // namespace culvert::node

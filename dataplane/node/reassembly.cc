@@ -109,6 +109,7 @@ bool Reassembly::dissect(rte_mbuf* m, Piece& p) noexcept
         p.key.id = ip.id;
         p.key.protocol = ip.protocol;
         p.header = ip.header_length();
+        if (p.header < sizeof(Ipv4Header) || p.header > m->data_len) return false;
         p.offset = std::size_t{static_cast<std::uint16_t>(ip.fragment & Ipv4Header::kOffsetMask)} * kUnit;
         p.more = (ip.fragment & Ipv4Header::kMoreFragments) != 0;
         if (p.offset == 0 && m->data_len - p.header < smallest_first(ip.protocol)) return false;
@@ -178,6 +179,16 @@ void Reassembly::forget(std::uint16_t at) noexcept
     --used_;
     d.next = free_;
     free_ = at;
+}
+
+// All buffers are taken: those of the oldest datagram but `keep` are given up.
+void Reassembly::make_place(std::uint16_t keep, PacketList& out) noexcept
+{
+    auto at = oldest_;
+    while (at != kNone && (at == keep || slots_[at].count == 0)) at = slots_[at].newer;
+    if (at == kNone) return;
+    drop_parts(at, Verdict::DropFragmentEvicted, out);
+    forget(at);
 }
 
 void Reassembly::drop_parts(std::uint16_t at, Verdict verdict, PacketList& out) noexcept
@@ -280,12 +291,15 @@ void Reassembly::add(rte_mbuf* m, TimePoint now, PacketList& out) noexcept
     Piece piece;
     if (!dissect(m, piece)) return end(m, Verdict::DropFragmentTiny, out);
     const auto hash = hash_of(piece.key, seed_);
-    auto at = find(piece.key, hash);
+    // RFC 8200 4.5, RFC 6946: what is whole by itself has nothing to do with other fragments of its number.
+    const bool whole = piece.offset == 0 && !piece.more;
+    auto at = whole ? kNone : find(piece.key, hash);
     if (at == kNone) at = start(piece.key, hash, now, out);
     if (at == kNone) return end(m, Verdict::DropFragmentSource, out);
     auto& d = slots_[at];
     if (d.spoilt) return end(m, Verdict::DropFragmentOverlap, out);
 
+    if (fragments_ >= limits_.fragments) make_place(at, out);
     const auto verdict = insert(at, m, piece);
     if (verdict == Verdict::Forward) {
         if (d.end != 0 && d.have == d.end) join(at, out);

@@ -17,7 +17,8 @@ namespace culvert::node {
 // what its fragments share. RFC 791 3.2, RFC 8200 4.5.
 //
 // Strangers fill it, so all of it is bounded: datagrams, fragments, datagrams of one sender, fragments of one datagram,
-// time. When it is full the oldest datagram goes: the fragments of an honest one follow each other closely. Fragments
+// time. When it is full, of datagrams or of buffers, the oldest datagram goes: the fragments of an honest one follow
+// each other closely. Fragments
 // that overlap spoil the whole datagram and those of it still to come (RFC 5722, RFC 8200 4.5; IPv4 is held to the
 // same); an exact repetition is dropped alone. Fragments that came by different protections never meet.
 //
@@ -106,6 +107,7 @@ private:
     Part* parts(std::uint16_t at) noexcept { return &parts_[at * limits_.of_datagram]; }
     api::Verdict insert(std::uint16_t at, rte_mbuf* m, const Piece& piece) noexcept;
     void join(std::uint16_t at, PacketList& out) noexcept;
+    void make_place(std::uint16_t keep, PacketList& out) noexcept;
     void drop_parts(std::uint16_t at, api::Verdict verdict, PacketList& out) noexcept;
     void forget(std::uint16_t at) noexcept;
 

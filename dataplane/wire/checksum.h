@@ -19,9 +19,11 @@ public:
     template <std::size_t N>
     Sum& add_words(const std::uint8_t* at) noexcept
     {
-        std::uint32_t words[N];
-        std::memcpy(words, at, sizeof words);
-        for (const auto w : words) value_ += w;
+        for (std::size_t i = 0; i < N; ++i) {  // one by one: together they would go by way of the stack
+            std::uint32_t word;
+            std::memcpy(&word, at + 4 * i, sizeof word);
+            value_ += word;
+        }
         return *this;
     }
     // Adds a number of 16 bits that is in host order (a length, a protocol).
@@ -33,6 +35,8 @@ public:
 
     // The field as it is to be stored in the header with memcpy.
     constexpr std::uint16_t finish() const noexcept { return static_cast<std::uint16_t>(~folded()); }
+    // The same as one word, not complemented: a part of what Checksum::set_words() takes.
+    constexpr std::uint16_t words() const noexcept { return folded(); }
     // True if the octets added, their checksum field included, are intact.
     constexpr bool intact() const noexcept { return folded() == 0xffff; }
 
@@ -59,6 +63,14 @@ struct Checksum {
     void set(const Sum& sum) noexcept
     {
         const auto v = sum.finish();
+        std::memcpy(raw, &v, 2);
+    }
+    // `sum` of few words of 16 bits, each in memory order.
+    void set_words(std::uint32_t sum) noexcept
+    {
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        const auto v = static_cast<std::uint16_t>(~sum);
         std::memcpy(raw, &v, 2);
     }
     constexpr void set_host(std::uint16_t v) noexcept

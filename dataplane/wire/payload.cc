@@ -2,13 +2,6 @@
 
 namespace culvert::wire {
 
-Payload find_payload4(Bytes packet) noexcept
-{
-    const auto& ip = *reinterpret_cast<const Ipv4Header*>(packet.data());
-    const bool here = ip.is_first_part() && ip.header_length() < packet.size();
-    return {Protocol{ip.protocol}, static_cast<std::uint16_t>(here ? ip.header_length() : 0), ip.is_fragment()};
-}
-
 Payload find_payload6(Bytes packet) noexcept
 {
     constexpr int kMaxExtensions = 8;

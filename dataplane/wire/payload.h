@@ -13,7 +13,12 @@ struct Payload {
 };
 
 // `packet` starts with an IPv4 header that was checked, or with at least 40 octets of IPv6.
-Payload find_payload4(Bytes packet) noexcept;
+inline Payload find_payload4(Bytes packet) noexcept
+{
+    const auto& ip = *reinterpret_cast<const Ipv4Header*>(packet.data());
+    const bool here = ip.is_first_part() && ip.header_length() < packet.size();
+    return {Protocol{ip.protocol}, static_cast<std::uint16_t>(here ? ip.header_length() : 0), ip.is_fragment()};
+}
 // Goes over at most eight extension headers. A chain that is longer, or cut off, has no payload.
 Payload find_payload6(Bytes packet) noexcept;
 

@@ -420,6 +420,14 @@ TEST(EspSaTable, ChecksWhatIsInsideAnAuthenticPacket)
     auto longer = ip_packet(100);
     longer[3] = 101;
     EXPECT_EQ(opened(longer, 4).verdict, Verdict::DropTruncated);
+    // A header that is shorter than it can be, or longer than the packet.
+    auto odd = ip_packet(24);
+    odd[0] = 0x44;
+    EXPECT_EQ(opened(odd, 4).verdict, Verdict::DropIpHeader);
+    odd[0] = 0x4f;
+    EXPECT_EQ(opened(odd, 4).verdict, Verdict::DropTruncated);
+    odd[0] = 0x46;
+    EXPECT_EQ(opened(odd, 4).verdict, Verdict::Forward);
 }
 
 TEST(EspSaTable, CutsOffTfcPadding)

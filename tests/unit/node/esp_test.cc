@@ -269,6 +269,97 @@ TEST_F(EspTunnel, APeerCanNotSendIntoTheOuterVrf)
     EXPECT_EQ(b.count(Verdict::DropEspInner), 2u);
 }
 
+// An IOS keepalive that came protected would go back in clear.
+TEST_F(EspTunnel, AKeepaliveInAProtectedTunnelIsNotAnsweredInClear)
+{
+    tunnel({.gre = true, .mode = EspMode::Transport});
+    install();
+    api::SetTunnel t = *b.tables.tunnel(kTunnel);
+    t.keepalives = true;
+    b.apply(t);
+
+    // What A's SA carries: GRE, and in it GRE from B to A that carries nothing.
+    Octets text(4 + 20 + 4);
+    wire::put_gre(text.data(), 0, 0x0800, 0, 0);
+    header4(text, 4) = {0x45, 0xc0, 24, 7, 0, 255, 47, {}, ip4("192.0.2.2").value, ip4("192.0.2.1").value};
+    header4(text, 4).compute_checksum();
+    wire::put_gre(text.data() + 24, 0, 0, 0, 0);
+    const std::size_t front = 20 + a.sas.sending(kProtection)->front;
+    Octets packet(front + text.size() + esp::kMaxBack);
+    std::copy(text.begin(), text.end(), packet.begin() + static_cast<std::ptrdiff_t>(front));
+    esp::SealJob job{.protection = kProtection,
+                     .data = packet.data() + front,
+                     .length = static_cast<std::uint32_t>(text.size()),
+                     .next_header = 47};
+    a.sas.seal({&job, 1}, a.context.now);
+    packet.resize(20 + job.sealed_length);
+    header4(packet) = {0x45,
+                       0,
+                       static_cast<std::uint16_t>(packet.size()),
+                       9,
+                       0,
+                       64,
+                       50,
+                       {},
+                       ip4("192.0.2.1").value,
+                       ip4("192.0.2.2").value};
+    header4(packet).compute_checksum();
+    to_b(packet);
+    EXPECT_EQ(b.count(Verdict::DropProtectedClear), 1u);
+    EXPECT_TRUE(b.sent.empty());
+}
+
+// The outer packets of one SA to one place: each flow has its way, all ways are used.
+TEST_F(EspTunnel, OuterPacketsAreSharedByTheFlowInside)
+{
+    tunnel({});
+    install();
+    const MacAddress other{{2, 0, 0, 0, 1, 9}};
+    const GroupId group{5000};
+    a.apply(api::SetGroup{.id = group, .member_count = 2});
+    a.apply(api::SetGroupMember{
+        .group = group, .position = 0, .weight = 1, .nexthop = a.adjacency(kWanIf, "192.0.2.8", kPeerMac)});
+    a.apply(api::SetGroupMember{
+        .group = group, .position = 1, .weight = 1, .nexthop = a.adjacency(kWanIf, "192.0.2.9", other)});
+    a.apply(api::SetRoute{kDefaultVrf, prefix("192.0.2.2/32"), group});
+    std::vector<Octets> frames;
+    for (std::uint16_t i = 0; i < 64; ++i)
+        frames.push_back(frame(kLanMac, kHostMac,
+                               packet(Udp4{.from = ip4("10.1.0.2"),
+                                           .to = ip4("10.2.0.5"),
+                                           .from_port = static_cast<std::uint16_t>(1000 + i / 2)})));
+    a.receive_all(kLan, frames);
+    ASSERT_EQ(a.sent.size(), 64u);
+    std::size_t by_other = 0;
+    for (std::size_t i = 0; i < 64; ++i) {
+        const auto sequence = a.sent[i].packet()[20 + 7];
+        EXPECT_EQ(sequence, i + 1) << "in the order of their numbers";
+        MacAddress to, twin;
+        std::memcpy(&to, a.sent[i].frame.data(), 6);
+        std::memcpy(&twin, a.sent[i / 2 * 2].frame.data(), 6);
+        EXPECT_EQ(to, twin) << "one flow, one way";
+        by_other += to == other;
+    }
+    EXPECT_GT(by_other, 10u);
+    EXPECT_LT(by_other, 54u);
+}
+
+// A burst whose packets belong to the stages between from the middle on: they come after those that went by themselves.
+TEST_F(EspTunnel, ABurstThatPartlyWaitsForANeighbourKeepsItsOrder)
+{
+    tunnel({});
+    install();
+    a.route_via("192.0.2.2/32", a.adjacency(kWanIf, "192.0.2.77", kPeerMac, false));
+    std::vector<Octets> frames(20, frame(kLanMac, kHostMac, inner4()));
+    a.receive_all(kLan, frames);
+    EXPECT_TRUE(a.sent.empty());
+    a.route_via("192.0.2.2/32", a.adjacency(kWanIf, "192.0.2.2", kPeerMac));
+    a.command(api::ReleaseHeld{.interface = kWanIf, .address = ip("192.0.2.77"), .resolved = true});
+    a.receive_all(kLan, frames);
+    ASSERT_EQ(a.sent.size(), 40u);
+    for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(a.sent[i].packet()[20 + 7], i + 1);
+}
+
 TEST_F(EspTunnel, AnotherProtectionsPacketsAreNotTaken)
 {
     tunnel({.gre = true, .mode = EspMode::Transport});

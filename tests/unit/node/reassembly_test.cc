@@ -160,7 +160,7 @@ TEST_F(ReassemblyTest, RepetitionsAreDroppedAloneOverlapsSpoilAll)
         {pieces[1], piece(whole, w, 112, 8, true)},
         {pieces[0], piece(whole, w, 0, 112, true)},
         {pieces[3], piece(whole, w, 208, 104, false)},  // a second end before the first
-        {pieces[1], piece(whole, w, 0, 8, false)},      // an end before what is there
+        {pieces[2], piece(whole, w, 104, 8, false)},    // an end before what is there
         {piece(whole, w, 208, 104, false), pieces[3]},  // something behind the end
     };
     for (const auto& pair : bad) {
@@ -263,6 +263,40 @@ TEST_F(ReassemblyTest, AFloodEvictsTheOldestAndOneSenderCannotTakeAll)
         ASSERT_LE(table.fragments(), 128u);
     }
     EXPECT_GT(ended[Verdict::DropFragmentEvicted], 1000u);
+}
+
+// Few senders with many fragments each take all buffers: what is honest still finds a place.
+TEST_F(ReassemblyTest, AFloodOfBuffersEvictsTheOldestToo)
+{
+    for (std::uint32_t id = 0; id < 10; ++id) {
+        const Whole w{.id = id, .sender = static_cast<std::uint8_t>(10 + id), .payload = 400};
+        const auto pieces = cut(datagram(w), w, 24);
+        for (std::size_t i = 1; i < 15; ++i) add(pieces[i]);
+    }
+    EXPECT_LE(table.fragments(), 128u);
+    const Whole honest{.id = 7777, .sender = 77, .payload = 400};
+    const auto whole = datagram(honest);
+    for (const auto& p : cut(whole, honest, 104)) add(p);
+    ASSERT_EQ(wholes.size(), 1u);
+    EXPECT_EQ(wholes[0], whole);
+    EXPECT_EQ(ended[Verdict::DropFragmentCount], 0u);
+    EXPECT_GT(ended[Verdict::DropFragmentEvicted], 14u);
+}
+
+// RFC 8200 4.5: a fragment that is all of a datagram has nothing to do with others of the same number.
+TEST_F(ReassemblyTest, AFragmentThatIsWholeStandsForItself)
+{
+    const Whole w{.v6 = true, .payload = 200};
+    const auto whole = datagram(w);
+    const auto pieces = cut(whole, w, 104);
+    add(pieces[0]);
+    const Whole other{.v6 = true, .payload = 50};
+    add(piece(datagram(other), other, 0, 58, false));
+    ASSERT_EQ(wholes.size(), 1u);
+    EXPECT_EQ(wholes[0], datagram(other));
+    add(pieces[1]);
+    ASSERT_EQ(wholes.size(), 2u);
+    EXPECT_EQ(wholes[1], whole);
 }
 
 TEST_F(ReassemblyTest, FragmentsOfDifferentProtectionsNeverMeet)
