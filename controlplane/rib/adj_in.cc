@@ -16,18 +16,39 @@ std::uint32_t seconds_of(TimePoint t)
 
 }  // namespace
 
+std::optional<ImportMemo::Outcome> ImportMemo::find(std::uint32_t set) const
+{
+    const auto word = outcomes_[set];
+    if (word == 0) return std::nullopt;
+    const auto flags = (word & kRejected ? Path::kRejected : 0) | (word & kLooped ? Path::kLooped : 0);
+    return Outcome{word & kSet ? word & kSet : set, static_cast<std::uint16_t>(flags)};
+}
+
+void ImportMemo::remember(std::uint32_t set, const Outcome& outcome)
+{
+    std::uint32_t word = kKnown;
+    if (outcome.flags & Path::kRejected) word |= kRejected;
+    if (outcome.flags & Path::kLooped) word |= kLooped;
+    if (outcome.set != set) {
+        sets_.reference(outcome.set);
+        word |= outcome.set;
+    }
+    outcomes_.set(set, word);
+}
+
 void ImportMemo::clear()
 {
-    for (const auto& o : outcomes_)
-        if (o.set != 0) sets_.release(o.set);
-    outcomes_.clear();
+    outcomes_.clear([&](std::uint32_t word) {
+        if (word & kSet) sets_.release(word & kSet);
+    });
 }
 
 void ImportMemo::on_set_freed(std::uint32_t set)
 {
-    if (set >= outcomes_.size()) return;
-    const auto gone = std::exchange(outcomes_[set], {});
-    if (gone.set != 0) sets_.release(gone.set);
+    const auto word = outcomes_[set];
+    if (word == 0) return;
+    outcomes_.set(set, 0);
+    if (word & kSet) sets_.release(word & kSet);
 }
 
 bool Rib::State::import_depends_on_prefix(const Peer& peer, std::size_t family) const
@@ -47,7 +68,7 @@ ImportMemo::Outcome Rib::State::run_import(const Peer& peer, std::size_t family,
     const bool prepends = peer.config.local_as && !peer.config.local_as_no_prepend;
     if (flags != 0 || (!f.import_step && !peer.config.local_as)) {
         sets.reference(set);
-        return {set, flags, true};
+        return {set, flags};
     }
 
     auto attributes = sets.decode(set);
@@ -63,11 +84,11 @@ ImportMemo::Outcome Rib::State::run_import(const Peer& peer, std::size_t family,
         if (after != before) weight = after;
     }
     if (!(flags & (Path::kRejected | Path::kLooped))) {
-        if (const auto made = sets.intern(attributes, weight); made != 0) return {made, flags, true};
+        if (const auto made = sets.intern(attributes, weight); made != 0) return {made, flags};
         flags |= Path::kRejected;  // no room for it
     }
     sets.reference(set);
-    return {set, flags, true};
+    return {set, flags};
 }
 
 ImportMemo::Outcome Rib::State::import(Peer& peer, std::size_t family, std::uint32_t set, const IpPrefix& prefix)
@@ -77,18 +98,12 @@ ImportMemo::Outcome Rib::State::import(Peer& peer, std::size_t family, std::uint
         return run_import(peer, family, set, prefix);
     auto& memo = peer.in[family].memo;
     if (!memo) memo = std::make_unique<ImportMemo>(sets);
-    if (auto known = (*memo)[set]; known.known) {
-        if (known.set == 0) known.set = set;
-        sets.reference(known.set);
-        return known;
+    if (const auto known = memo->find(set)) {
+        sets.reference(known->set);
+        return *known;
     }
     const auto made = run_import(peer, family, set, prefix);
-    // The memo's own reference; but none of a set to itself, which would never go then.
-    auto& kept = (*memo)[set] = made;
-    if (made.set == set)
-        kept.set = 0;
-    else
-        sets.reference(made.set);
+    memo->remember(set, made);
     return made;
 }
 
@@ -99,7 +114,7 @@ bool Rib::State::usable(const Table<K>&, const Path& path) const
     const PeerSummary& from = summaries[path.peer];
     if (!from.usable) return false;
     if (from.local) return true;
-    const auto number = sets[path.set].nexthop;
+    const auto number = sets[set_of(path)].nexthop;
     const auto& n = nexthops[number];
     return number != 0 && n.state.reachable && !n.own && (!from.external || from.multihop || n.state.connected);
 }
@@ -108,7 +123,7 @@ template <class K>
 Candidate Rib::State::candidate(const Table<K>& t, std::uint32_t handle, bool current) const
 {
     const Path& path = t.paths[handle];
-    const AttributeSet& s = sets[path.set];
+    const AttributeSet& s = sets[set_of(path)];
     const PeerSummary& from = summaries[path.peer];
     Candidate c;
     c.path = handle;
@@ -253,19 +268,19 @@ void Rib::State::store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, st
 
     if (handle != 0) {
         Path& p = t.paths[handle];
-        if (p.set == set && p.set_in == set_in && ((p.flags ^ flags) & kRefused) == 0) {
+        if (set_of(p) == set && pairs.received(p.sets) == set_in && ((p.flags ^ flags) & kRefused) == 0) {
             p.flags = static_cast<std::uint16_t>((p.flags & ~Path::kGeneration) | (flags & Path::kGeneration));
             return;
         }
+        const auto word = pairs.acquire(set_in, set);
+        if (word == 0) {  // no room: at least nothing wrong is kept
+            if (in) table_full(*peers[peer], Table<K>::kFamily);
+            return remove(t, prefix, peer);
+        }
         const bool was_accepted = !(p.flags & kRefused);
-        const AttributeSet &old_set = sets[p.set], &new_set = sets[set];
+        const AttributeSet &old_set = sets[set_of(p)], &new_set = sets[set];
         const bool same_route = old_set.nexthop == new_set.nexthop && old_set.med == new_set.med;
-        sets.reference(set);
-        if (set_in != set) sets.reference(set_in);
-        if (p.set_in != p.set) sets.release(p.set_in);
-        sets.release(p.set);
-        p.set = set;
-        p.set_in = set_in;
+        pairs.release(std::exchange(p.sets, word));
         p.received_at = seconds;
         p.flags = static_cast<std::uint16_t>((p.flags & (Path::kMultipath | Path::kBackup | Path::kUsable)) | flags);
         if (in && accepted != was_accepted) {
@@ -277,15 +292,14 @@ void Rib::State::store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, st
         return;
     }
 
-    handle = t.paths.allocate();
+    const auto word = pairs.acquire(set_in, set);
+    if (word != 0 && (handle = t.paths.allocate()) == 0) pairs.release(word);
     if (handle == 0) {
         if (in) table_full(*peers[peer], Table<K>::kFamily);
         return free_if_unused(t, prefix);
     }
-    sets.reference(set);
-    if (set_in != set) sets.reference(set_in);
     Path& p = t.paths[handle];
-    p = {0, prefix, set, set_in, seconds, peer, flags};
+    p = {0, word, seconds, peer, flags};
     if (e.paths == 0) {
         e.paths = handle;
         ++t.with_paths;
@@ -330,9 +344,7 @@ void Rib::State::remove(Table<K>& t, std::uint32_t prefix, std::uint16_t peer)
             if (from.report) report(t, prefix, peer, false);
         }
     }
-    if (p.set_in != p.set) sets.release(p.set_in);
-    sets.release(p.set);
-    p.peer = kFreePath;
+    pairs.release(p.sets);
     t.paths.free(handle);
     if (e.paths == 0) --t.with_paths;
     decide(t, prefix, was_best, in_use);

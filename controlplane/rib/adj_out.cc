@@ -14,33 +14,10 @@ namespace culvert::rib {
 namespace {
 
 constexpr std::size_t kWindow = 8192;        // prefixes looked at in one go
+constexpr std::size_t kStagedAtRest = 512;   // what a neighbour that has everything keeps room for
 constexpr std::uint32_t kWalkSlice = 65536;  // prefixes counted or placed in one go
 
 }  // namespace
-
-void SentTable::set(std::uint32_t prefix, std::uint32_t sent)
-{
-    const auto number = prefix / kPage;
-    if (number >= pages_.size()) {
-        if (sent == 0) return;
-        pages_.resize(number + 1);
-    }
-    auto& page = pages_[number];
-    if (!page) {
-        if (sent == 0) return;
-        page = std::make_unique<Page>();
-        ++mapped_;
-    }
-    auto& slot = page->sets[prefix % kPage];
-    const int more = (sent != 0) - (slot != 0);
-    slot = sent;
-    page->used += static_cast<std::uint32_t>(more);
-    size_ += static_cast<std::uint32_t>(more);
-    if (page->used == 0) {
-        page.reset();
-        --mapped_;
-    }
-}
 
 ExportRules Rib::State::export_rules(const Peer& peer, Family family) const
 {
@@ -182,7 +159,7 @@ void Rib::State::gather(Table<K>& t, AdjOut& out)
             const auto end = std::min(items.fresh_end(out.at), until);
             for (; out.at < end; ++out.at) {
                 const auto& e = t.prefixes[out.at];
-                if (e.length != Destination<K>::kFree) visit(e.has_best ? t.paths[e.paths].set : 0);
+                if (e.length != Destination<K>::kFree) visit(e.has_best ? set_of(t.paths[e.paths]) : 0);
             }
             if (out.at < until) out.at = items.after_chunk(out.at, end);
         }
@@ -239,7 +216,8 @@ std::uint32_t Rib::State::target(Table<K>& t, Peer& peer, std::uint32_t prefix)
 
     const Path& best = t.paths[e.paths];
     if (best.peer == peer.number) return 0;
-    const AttributeSet& set = sets[best.set];
+    const auto handle = set_of(best);
+    const AttributeSet& set = sets[handle];
     if (set.flags & (AttributeSet::kNoAdvertise | AttributeSet::kNoExport)) {
         if ((set.flags & AttributeSet::kNoAdvertise) || peer.external) return 0;
     }
@@ -259,7 +237,7 @@ std::uint32_t Rib::State::target(Table<K>& t, Peer& peer, std::uint32_t prefix)
         }
     }
     source.force_self = peer.external && nexthops[set.nexthop].address == peer.context.remote_address;
-    return out.context->translate(best.set, source, e.prefix());
+    return out.context->translate(handle, source, e.prefix());
 }
 
 // Computes the next window. False: there is nothing left to look at.
@@ -288,7 +266,7 @@ bool Rib::State::stage(Table<K>& t, Peer& peer)
         if (i + kAhead < window.size()) {
             const auto& e = t.prefixes[window[i + kAhead]];
             if (e.has_best) {
-                const auto set = t.paths[e.paths].set;
+                const auto set = set_of(t.paths[e.paths]);
                 sets.prefetch(set);
                 out.context->prefetch(set);
             }
@@ -379,7 +357,10 @@ bool Rib::State::fill_family(Table<K>& t, Peer& peer, bgp::UpdateBuilder& builde
             }
         }
         if (windows == 4) return false;
-        if (!stage(t, peer)) return true;
+        if (!stage(t, peer)) {
+            if (out.staged.capacity() > kStagedAtRest) out.staged = {};
+            return true;
+        }
     }
 }
 
@@ -453,12 +434,12 @@ std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
         if (e.has_best && !summaries[t.paths[e.paths].peer].local) {
             const Path& best = t.paths[e.paths];
             change.distance = distance[summaries[best.peer].external ? 0 : 1];
-            change.metric = sets[best.set].med;
+            change.metric = sets[set_of(best)].med;
             const auto collect = [&](std::uint16_t flag) {
                 for (auto h = e.paths; h != 0; h = t.paths[h].next)
                     if (const Path& p = t.paths[h]; p.flags & flag)
                         if (!summaries[p.peer].local)
-                            route_paths.push_back({nexthops[sets[p.set].nexthop].address, peers[p.peer]->handle});
+                            route_paths.push_back({nexthops[sets[set_of(p)].nexthop].address, peers[p.peer]->handle});
             };
             collect(Path::kMultipath);
             backups = route_paths.size();

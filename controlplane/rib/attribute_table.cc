@@ -21,6 +21,10 @@ bgp::Negotiated form(bool external)
     return n;
 }
 
+// What tells sets apart besides octets, next hop and weight.
+constexpr std::uint16_t kKeyFlags =
+    AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
+
 template <class T>
 T saturate(std::size_t v)
 {
@@ -67,16 +71,56 @@ std::optional<Ipv6Address> AttributeTable::link_local_of(const AttributeSet& set
     return a;
 }
 
+std::uint64_t AttributeTable::base_hash(Bytes octets, const IpAddress& next_hop) const noexcept
+{
+    return hash_bytes(octets, seed_ ^ std::hash<IpAddress>{}(next_hop));
+}
+
+std::uint64_t AttributeTable::set_hash(std::uint64_t base, std::uint16_t key_flags, std::uint32_t weight) noexcept
+{
+    return key_flags == 0 ? base : mix(base ^ (std::uint64_t{key_flags} << 32) ^ weight);
+}
+
+std::uint32_t AttributeTable::find_set(std::uint64_t hash, Bytes octets, std::uint16_t key_flags, std::uint32_t weight,
+                                       const IpAddress& next_hop) const
+{
+    return set_index_.find(hash, [&](std::uint32_t h) {
+        const AttributeSet& s = sets_[h];
+        return s.hash == hash && s.length == octets.size() && (s.flags & kKeyFlags) == key_flags &&
+               s.weight == weight && nexthops_[s.nexthop].address == next_hop &&
+               std::ranges::equal(blobs_.get(s.blob, s.length), octets);
+    });
+}
+
 std::uint32_t AttributeTable::intern(Bytes raw, const IpAddress& next_hop, const std::optional<Ipv6Address>& link_local,
                                      bool four_octet_as)
 {
-    const auto hash = hash_bytes(raw, seed_ ^ std::hash<IpAddress>{}(next_hop) ^ four_octet_as);
+    Bytes octets = raw;
+    std::uint16_t key_flags = 0;
+    if (link_local) {  // as it would lie in a blob
+        key_.assign(raw.begin(), raw.end());
+        key_.insert(key_.end(), link_local->octets.begin(), link_local->octets.end());
+        octets = key_;
+        key_flags = AttributeSet::kHasLinkLocal;
+    }
+    const auto base = base_hash(octets, next_hop);
+    if (four_octet_as) {
+        // Whether LOCAL_PREF was there is not for the octets to say; it is from an internal neighbour.
+        for (const auto flags : {key_flags, static_cast<std::uint16_t>(key_flags | AttributeSet::kHasLocalPref)}) {
+            if ((flags & AttributeSet::kHasLocalPref) && internal_raw_ == 0) break;
+            const auto set = find_set(set_hash(base, flags, 0), octets, flags, 0, next_hop);
+            if (set == 0 || !(sets_[set].flags & AttributeSet::kIsRaw)) continue;
+            ++sets_[set].references;
+            return set;
+        }
+    }
+    const auto hash = mix(base ^ four_octet_as);
     const auto found = raw_index_.find(hash, [&](std::uint32_t h) {
         const RawForm& r = raws_[h];
         if (r.hash != hash || r.length != raw.size() || r.four_octet_as != four_octet_as) return false;
         const AttributeSet& set = sets_[r.set];
-        return std::ranges::equal(r.blob ? blobs_.get(r.blob, r.length) : attributes_of(set), raw) &&
-               nexthops_[set.nexthop].address == next_hop && link_local_of(set) == link_local;
+        return std::ranges::equal(blobs_.get(r.blob, r.length), raw) && nexthops_[set.nexthop].address == next_hop &&
+               link_local_of(set) == link_local;
     });
     if (found != 0) {
         const auto set = raws_[found].set;
@@ -92,16 +136,20 @@ std::uint32_t AttributeTable::intern(Bytes raw, const IpAddress& next_hop, const
     const auto set = intern(attributes, std::nullopt);
     if (set == 0) return 0;
 
+    AttributeSet& s = sets_[set];
+    if (four_octet_as && std::ranges::equal(attributes_of(s), raw)) {
+        if ((s.flags & AttributeSet::kHasLocalPref) && !(s.flags & AttributeSet::kIsRaw)) ++internal_raw_;
+        s.flags |= AttributeSet::kIsRaw;
+        return set;
+    }
     const auto entry = raws_.allocate();
     if (entry == 0) return set;
-    RawForm& r = raws_[entry];
-    AttributeSet& s = sets_[set];
-    const bool same = four_octet_as && std::ranges::equal(attributes_of(s), raw);
-    r = {s.raw, set, same ? 0 : blobs_.put(raw), static_cast<std::uint32_t>(raw.size()), hash, four_octet_as};
-    if (!same && r.blob == 0) {
+    const auto blob = blobs_.put(raw);
+    if (blob == 0) {
         raws_.free(entry);
         return set;
     }
+    raws_[entry] = {s.raw, set, blob, static_cast<std::uint32_t>(raw.size()), hash, four_octet_as};
     s.raw = entry;
     raw_index_.insert(hash, entry);
     return set;
@@ -120,15 +168,8 @@ std::uint32_t AttributeTable::intern(const bgp::PathAttributes& attributes, std:
         const auto& ll = attributes.link_local_next_hop->octets;
         octets.insert(octets.end(), ll.begin(), ll.end());
     }
-    const auto hash = hash_bytes(octets, seed_ ^ std::hash<IpAddress>{}(attributes.next_hop) ^
-                                             mix((static_cast<std::uint64_t>(flags) << 32) + weight.value_or(0)));
-    constexpr auto kKeyFlags = AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
-    const auto found = set_index_.find(hash, [&](std::uint32_t h) {
-        const AttributeSet& s = sets_[h];
-        return s.hash == hash && s.length == octets.size() && (s.flags & kKeyFlags) == flags &&
-               s.weight == weight.value_or(0) && nexthops_[s.nexthop].address == attributes.next_hop &&
-               std::ranges::equal(blobs_.get(s.blob, s.length), octets);
-    });
+    const auto hash = set_hash(base_hash(octets, attributes.next_hop), flags, weight.value_or(0));
+    const auto found = find_set(hash, octets, flags, weight.value_or(0), attributes.next_hop);
     if (found != 0) {
         ++sets_[found].references;
         return found;
@@ -165,7 +206,7 @@ void AttributeTable::classify(AttributeSet& s, const bgp::PathAttributes& a) con
     s.originator = a.originator_id.value_or(Ipv4Address{});
     s.cluster_length = saturate<std::uint16_t>(a.cluster_list.size());
 
-    s.flags &= AttributeSet::kHasLocalPref | AttributeSet::kHasWeight | AttributeSet::kHasLinkLocal;
+    s.flags &= kKeyFlags | AttributeSet::kIsRaw;
     if (a.med) s.flags |= AttributeSet::kHasMed;
     if (a.originator_id) s.flags |= AttributeSet::kHasOriginator;
     for (const auto c : a.communities) {
@@ -193,10 +234,11 @@ void AttributeTable::destroy(std::uint32_t set)
     for (auto entry = s.raw; entry != 0;) {
         const RawForm r = raws_[entry];
         raw_index_.erase(r.hash, entry);
-        if (r.blob != 0) blobs_.drop(r.blob);
+        blobs_.drop(r.blob);
         raws_.free(entry);
         entry = r.next;
     }
+    if ((s.flags & AttributeSet::kHasLocalPref) && (s.flags & AttributeSet::kIsRaw)) --internal_raw_;
     set_index_.erase(s.hash, set);
     nexthops_.release(s.nexthop);
     blobs_.drop(s.blob);

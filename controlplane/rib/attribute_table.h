@@ -20,9 +20,10 @@ struct AttributeSet {
         kNoAdvertise = 32,
         kNoExport = 64,      // or NO_EXPORT_SUBCONFED
         kClusterLoop = 128,  // our cluster id or router id is in it
+        kIsRaw = 256,        // a neighbour with four-octet ASNs sent the very octets of the blob
     };
 
-    std::uint32_t raw = 0;         // first of the raw forms that lead here
+    std::uint32_t raw = 0;         // first of the other raw forms that lead here
     std::uint32_t references = 0;  // 0: free
     std::uint32_t nexthop = 0;
     std::uint32_t blob = 0;
@@ -83,11 +84,12 @@ public:
     std::size_t octets() const noexcept;
 
 private:
-    // Octets as a neighbour sent them, so that equal ones need not be decoded again. They live as long as their set.
+    // Octets as a neighbour sent them, where the set's blob says the same in others, so that equal ones need not be
+    // decoded again. They live as long as their set.
     struct RawForm {
         std::uint32_t next = 0;  // of the same set
         std::uint32_t set = 0;
-        std::uint32_t blob = 0;  // 0: the same octets as the set's blob
+        std::uint32_t blob = 0;
         std::uint32_t length = 0;
         std::uint64_t hash = 0;
         bool four_octet_as = false;
@@ -96,6 +98,11 @@ private:
     Bytes attributes_of(const AttributeSet& set) const noexcept;
     std::optional<Ipv6Address> link_local_of(const AttributeSet& set) const noexcept;
     void classify(AttributeSet& set, const bgp::PathAttributes& attributes) const;
+    // What a set is found by: `base` is the hash of its octets and next hop.
+    std::uint64_t base_hash(Bytes octets, const IpAddress& next_hop) const noexcept;
+    static std::uint64_t set_hash(std::uint64_t base, std::uint16_t key_flags, std::uint32_t weight) noexcept;
+    std::uint32_t find_set(std::uint64_t hash, Bytes octets, std::uint16_t key_flags, std::uint32_t weight,
+                           const IpAddress& next_hop) const;
     void destroy(std::uint32_t set);
 
     NexthopTable& nexthops_;
@@ -109,6 +116,7 @@ private:
     Pool<RawForm> raws_{12};
     HandleIndex raw_index_;
     BlobStore blobs_;
+    std::size_t internal_raw_ = 0;  // sets with kIsRaw and kHasLocalPref
     std::vector<SetObserver*> observers_;
     std::vector<std::uint8_t> key_;
 };

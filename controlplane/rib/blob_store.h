@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/bytes.h"
-#include "controlplane/rib/pool.h"
+#include "base/item_pool.h"
 
 #include <array>
 #include <bit>

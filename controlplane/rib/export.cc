@@ -18,6 +18,10 @@ auto tie(const ExportRules& r)
                     r.neighbor.address, r.neighbor.asn, r.neighbor.external);
 }
 
+// Words of ExportContext::outcomes_.
+constexpr unsigned kKindShift = ItemPool::kHandleBits;
+constexpr std::uint32_t kSent = (1U << kKindShift) - 1;
+
 // RFC 4271 5.1.3. False: there is no address of ours to put in.
 bool set_self(const ExportRules& rules, bgp::PathAttributes& a)
 {
@@ -126,7 +130,7 @@ std::uint32_t SentSets::intern(const bgp::EncodedAttributes& encoded)
     const auto hash = hash_bytes(key_, seed_);
     const auto found = index_.find(hash, [&](std::uint32_t h) {
         const SentSet& s = sets_[h];
-        return s.hash == hash && s.length == key_.size() && std::ranges::equal(blobs_.get(s.blob, s.length), key_);
+        return s.length == key_.size() && std::ranges::equal(blobs_.get(s.blob, s.length), key_);
     });
     if (found != 0) {
         ++sets_[found].references;
@@ -139,7 +143,7 @@ std::uint32_t SentSets::intern(const bgp::EncodedAttributes& encoded)
         sets_.free(handle);
         return 0;
     }
-    sets_[handle] = {1, blob, static_cast<std::uint32_t>(key_.size()), hash};
+    sets_[handle] = {1, blob, static_cast<std::uint32_t>(key_.size())};
     index_.insert(hash, handle);
     return handle;
 }
@@ -162,8 +166,9 @@ void SentSets::load(std::uint32_t set, bgp::EncodedAttributes& encoded) const
 
 void SentSets::destroy(std::uint32_t set)
 {
-    index_.erase(sets_[set].hash, set);
-    blobs_.drop(sets_[set].blob);
+    const SentSet& s = sets_[set];
+    index_.erase(hash_bytes(blobs_.get(s.blob, s.length), seed_), set);
+    blobs_.drop(s.blob);
     sets_.free(set);
 }
 
@@ -179,12 +184,12 @@ std::uint32_t ExportContext::translate(std::uint32_t set, const ExportSource& so
     const std::uint32_t kind = 1 + static_cast<std::uint32_t>(source.kind) + (source.force_self ? 4 : 0);
     const std::uint32_t router_id =
         reflected && !(sets_[set].flags & AttributeSet::kHasOriginator) ? source.router_id.value : 0;
-    if (set >= outcomes_.size()) outcomes_.resize(std::max<std::size_t>(set + 1, sets_.handle_end()));
-    Outcome& known = outcomes_[set];
-    if (known.kind == kind && known.router_id == router_id) return known.sent;
+    const auto known = outcomes_[set];
+    if (known >> kKindShift == kind && (!reflected || router_ids_[set] == router_id)) return known & kSent;
     const auto made = make(set, source, prefix);
-    if (known.sent != 0) sent_.release(known.sent);
-    known = {made, kind, router_id};
+    if (known & kSent) sent_.release(known & kSent);
+    outcomes_.set(set, kind << kKindShift | made);
+    router_ids_.set(set, router_id);
     return made;
 }
 
@@ -200,17 +205,18 @@ std::uint32_t ExportContext::make(std::uint32_t set, const ExportSource& source,
 
 void ExportContext::clear()
 {
-    for (const auto& o : outcomes_)
-        if (o.sent != 0) sent_.release(o.sent);
-    outcomes_.clear();
+    outcomes_.clear([&](std::uint32_t word) {
+        if (word & kSent) sent_.release(word & kSent);
+    });
+    router_ids_ = {};
     if (last_ != 0) sent_.release(std::exchange(last_, 0));
 }
 
 void ExportContext::on_set_freed(std::uint32_t set)
 {
-    if (set >= outcomes_.size()) return;
-    if (outcomes_[set].sent != 0) sent_.release(outcomes_[set].sent);
-    outcomes_[set] = {};
+    if (const auto sent = outcomes_[set] & kSent; sent != 0) sent_.release(sent);
+    outcomes_.set(set, 0);
+    router_ids_.set(set, 0);
 }
 
 }  // namespace culvert::rib

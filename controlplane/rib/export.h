@@ -2,6 +2,7 @@
 
 #include "controlplane/bgp/encode.h"
 #include "controlplane/rib/attribute_table.h"
+#include "controlplane/rib/handle_map.h"
 #include "controlplane/rib/rib.h"
 
 namespace culvert::rib {
@@ -67,7 +68,6 @@ private:
         std::uint32_t references = 0;
         std::uint32_t blob = 0;
         std::uint32_t length = 0;
-        std::uint64_t hash = 0;
     };
 
     void destroy(std::uint32_t set);
@@ -82,12 +82,6 @@ private:
 // One set of rules, and what became of the attribute sets that went through it.
 class ExportContext final : public SetObserver {
 public:
-    struct Outcome {
-        std::uint32_t sent = 0;       // 0: not exported
-        std::uint32_t kind = 0;       // of the source; 0: not known yet
-        std::uint32_t router_id = 0;  // of the source, where it matters
-    };
-
     ExportContext(ExportRules rules, AttributeTable& sets, SentSets& sent)
         : rules_(std::move(rules)), sets_(sets), sent_(sent)
     {
@@ -101,14 +95,11 @@ public:
     // What `set` becomes; 0: nothing. Owned by the context, or, when the step looks at the prefix, by the caller's last
     // call: reference() it to keep it.
     std::uint32_t translate(std::uint32_t set, const ExportSource& source, const IpPrefix& prefix);
-    void prefetch(std::uint32_t set) const noexcept
-    {
-        if (set < outcomes_.size()) __builtin_prefetch(&outcomes_[set]);
-    }
+    void prefetch(std::uint32_t set) const noexcept { outcomes_.prefetch(set); }
     // Drops everything; before the context goes.
     void clear();
     void on_set_freed(std::uint32_t set) override;
-    std::size_t octets() const noexcept { return outcomes_.capacity() * sizeof(Outcome); }
+    std::size_t octets() const noexcept { return outcomes_.octets() + router_ids_.octets(); }
 
 private:
     std::uint32_t make(std::uint32_t set, const ExportSource& source, const IpPrefix& prefix);
@@ -116,8 +107,10 @@ private:
     ExportRules rules_;
     AttributeTable& sets_;
     SentSets& sent_;
-    std::vector<Outcome> outcomes_;  // by set
-    std::uint32_t last_ = 0;         // of a step that looks at the prefix
+    // By set: what is sent for it (0: it is not exported) and, above that, the kind of the source, which is not 0.
+    HandleMap outcomes_;
+    HandleMap router_ids_;    // by set, of the source, where it matters
+    std::uint32_t last_ = 0;  // of a step that looks at the prefix
 };
 
 }  // namespace culvert::rib

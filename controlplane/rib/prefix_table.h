@@ -1,9 +1,9 @@
 #pragma once
 
 #include "base/ip.h"
+#include "base/item_pool.h"
 #include "controlplane/rib/handle_index.h"
 #include "controlplane/rib/hash.h"
-#include "controlplane/rib/pool.h"
 #include "controlplane/rib/rib.h"
 
 namespace culvert::rib {

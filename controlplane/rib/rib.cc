@@ -23,7 +23,12 @@ bool negotiated(const Peer& peer, Family family)
 }  // namespace
 
 Rib::State::State(const RibConfig& c)
-    : config(c), sets(nexthops, c.hash_seed), sent_sets(c.hash_seed), v4(c.hash_seed), v6(c.hash_seed)
+    : config(c),
+      sets(nexthops, c.hash_seed),
+      pairs(sets, c.hash_seed),
+      sent_sets(c.hash_seed),
+      v4(c.hash_seed),
+      v6(c.hash_seed)
 {
     sets.set_identity(c.asn, c.router_id, cluster_id(c));
     summaries.resize(kLocalPeers);
@@ -163,7 +168,7 @@ void Rib::on_peer_up(PeerHandle handle, const PeerContext& context, TimePoint)
 
     std::size_t number = kLocalPeers;
     while (number < s.peers.size() && s.peers[number]) ++number;
-    CULVERT_CHECK(number < kFreePath);
+    CULVERT_CHECK(number < kMaxPeers);
     if (number == s.peers.size()) {
         s.peers.emplace_back();
         s.summaries.emplace_back();

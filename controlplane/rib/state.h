@@ -4,8 +4,10 @@
 #include "controlplane/rib/change_log.h"
 #include "controlplane/rib/decision.h"
 #include "controlplane/rib/export.h"
+#include "controlplane/rib/handle_map.h"
 #include "controlplane/rib/prefix_table.h"
 #include "controlplane/rib/rib.h"
+#include "controlplane/rib/set_pairs.h"
 
 #include <deque>
 #include <memory>
@@ -17,7 +19,7 @@
 namespace culvert::rib {
 
 inline constexpr std::uint16_t kLocalPeers = kLocalSources;  // peer indices below it are our own sources
-inline constexpr std::uint16_t kFreePath = 0xffff;           // as Path::peer
+inline constexpr std::size_t kMaxPeers = 0xffff;
 
 // One neighbour's word on one prefix.
 struct Path {
@@ -30,15 +32,13 @@ struct Path {
         kUsable = 32,      // took part in the last decision
     };
 
-    std::uint32_t next = 0;
-    std::uint32_t prefix = 0;
-    std::uint32_t set = 0;          // after import policy; holds a reference
-    std::uint32_t set_in = 0;       // as received; holds a reference when it differs
+    std::uint32_t next = 0;         // of the prefix, by which alone a path is found
+    std::uint32_t sets = 0;         // word of SetPairs; holds a reference
     std::uint32_t received_at = 0;  // seconds
-    std::uint16_t peer = kFreePath;
+    std::uint16_t peer = 0;
     std::uint16_t flags = 0;
 };
-static_assert(sizeof(Path) == 24);
+static_assert(sizeof(Path) == 16);
 
 // What is still to be done with a peer's paths of one family; a bit mask.
 enum Sweep : std::uint8_t { kSweepRemove = 1, kSweepImport = 2, kSweepStale = 4, kSweepDecide = 8, kSweepReport = 16 };
@@ -49,7 +49,6 @@ public:
     struct Outcome {
         std::uint32_t set = 0;
         std::uint16_t flags = 0;
-        bool known = false;
     };
 
     explicit ImportMemo(AttributeTable& sets) : sets_(sets) { sets_.observe(this); }
@@ -57,47 +56,19 @@ public:
     ImportMemo(const ImportMemo&) = delete;
     ImportMemo& operator=(const ImportMemo&) = delete;
 
-    Outcome& operator[](std::uint32_t set)
-    {
-        if (set >= outcomes_.size()) outcomes_.resize(std::max<std::size_t>(set + 1, sets_.handle_end()));
-        return outcomes_[set];
-    }
+    std::optional<Outcome> find(std::uint32_t set) const;
+    void remember(std::uint32_t set, const Outcome& outcome);
     void clear();
     void on_set_freed(std::uint32_t set) override;
 
 private:
+    // A word of outcomes_: the set that came of it, 0 for the same one, of which no reference is held (it would never
+    // go then); and flags.
+    static constexpr std::uint32_t kSet = (1U << ItemPool::kHandleBits) - 1;
+    static constexpr std::uint32_t kKnown = kSet + 1, kRejected = kKnown << 1, kLooped = kKnown << 2;
+
     AttributeTable& sets_;
-    std::vector<Outcome> outcomes_;
-};
-
-// Which encoded set a neighbour was sent for each prefix, in pages that exist only where there is something.
-class SentTable {
-public:
-    static constexpr std::uint32_t kPage = 4096;
-
-    std::uint32_t operator[](std::uint32_t prefix) const noexcept
-    {
-        const auto page = prefix / kPage;
-        return page < pages_.size() && pages_[page] ? pages_[page]->sets[prefix % kPage] : 0;
-    }
-    void set(std::uint32_t prefix, std::uint32_t sent);
-    void prefetch(std::uint32_t prefix) const noexcept
-    {
-        const auto page = prefix / kPage;
-        if (page < pages_.size() && pages_[page]) __builtin_prefetch(&pages_[page]->sets[prefix % kPage]);
-    }
-    std::uint32_t size() const noexcept { return size_; }
-    std::uint32_t page_count() const noexcept { return static_cast<std::uint32_t>(pages_.size()); }
-    std::size_t octets() const noexcept { return mapped_ * sizeof(Page) + pages_.capacity() * sizeof(void*); }
-
-private:
-    struct Page {
-        std::uint32_t used = 0;
-        std::array<std::uint32_t, kPage> sets{};
-    };
-    std::vector<std::unique_ptr<Page>> pages_;
-    std::uint32_t size_ = 0;
-    std::size_t mapped_ = 0;
+    HandleMap outcomes_;
 };
 
 struct AdjIn {
@@ -122,9 +93,9 @@ struct AdjOut {
     bool allowed = false;  // RFC 8212
     std::shared_ptr<ExportContext> context;
     std::uint32_t default_sent = 0;  // what default-originate announces; holds a reference
-    SentTable sent;
-    std::uint32_t sweep_page = 0;  // of `sent`, when the session is over
-    std::uint64_t place = 0;       // in the change log
+    HandleMap sent;                  // by prefix, the encoded set that the neighbour has; holds references
+    std::uint32_t sweep_page = 0;    // of `sent`, when the session is over
+    std::uint64_t place = 0;         // in the change log
 
     // A walk over the whole table, its prefixes ordered by attribute set so that they pack well.
     Phase phase = Phase::Idle;
@@ -186,7 +157,7 @@ struct Table {
     std::uint64_t version = 0;
     std::uint32_t with_paths = 0;  // prefixes that have some
 
-    // The sweep over all paths: it goes round until it has come past the place where the last request found it.
+    // The sweep over all prefixes: it goes round until it has come past the place where the last request found it.
     bool sweeping = false;
     bool wrapped = false;
     bool decide_all = false;
@@ -245,7 +216,9 @@ struct Rib::State {
     template <class K>
     void sweep(Table<K>& t, std::size_t& budget);
     template <class K>
-    void sweep_path(Table<K>& t, std::uint32_t path, bool nexthops);
+    void sweep_prefix(Table<K>& t, std::uint32_t prefix, bool nexthops, std::size_t& budget);
+    template <class K>
+    void sweep_path(Table<K>& t, std::uint32_t prefix, std::uint16_t peer);
     template <class K>
     void end_sweep(Table<K>& t);
     template <class K>
@@ -291,8 +264,9 @@ struct Rib::State {
     template <class K>
     PrefixView view(const Table<K>& t, std::uint32_t prefix) const;
     template <class K>
-    PathView view_path(const Table<K>& t, std::uint32_t path, bool received) const;
+    PathView view_path(const Table<K>& t, std::uint32_t prefix, std::uint32_t path, bool received) const;
 
+    std::uint32_t set_of(const Path& path) const noexcept { return pairs.imported(path.sets); }
     Peer* session(PeerHandle handle) const;
     Neighbor& neighbor(PeerHandle handle);
     void summarize(const Peer& peer);
@@ -311,6 +285,7 @@ struct Rib::State {
     RibConfig config;
     NexthopTable nexthops;
     AttributeTable sets;
+    SetPairs pairs;
     SentSets sent_sets;
     Table<Key4> v4;
     Table<Key6> v6;
@@ -324,6 +299,7 @@ struct Rib::State {
     std::vector<Event> events;
 
     std::vector<Candidate> candidates;              // scratch of decide()
+    std::vector<std::uint16_t> wanted;              // scratch of sweep_prefix()
     std::vector<std::uint32_t> window;              // scratch of stage()
     std::vector<RoutePath> route_paths;             // scratch of drain()
     std::array<bgp::EncodedAttributes, 2> encoded;  // scratch of emit(): the one in use and the one before

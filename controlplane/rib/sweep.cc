@@ -32,66 +32,92 @@ void Rib::State::sweep_peer(std::uint16_t number, std::uint8_t what, std::option
 }
 
 template <class K>
-void Rib::State::sweep_path(Table<K>& t, std::uint32_t handle, bool nexthops_changed)
+void Rib::State::sweep_path(Table<K>& t, std::uint32_t prefix, std::uint16_t peer)
 {
+    auto handle = t.prefixes[prefix].paths;
+    while (handle != 0 && t.paths[handle].peer != peer) handle = t.paths[handle].next;
+    if (handle == 0) return;
     const Path path = t.paths[handle];
     const auto i = Table<K>::kIndex;
-    const auto what = summaries[path.peer].sweep[i];
-    if (what & kSweepRemove) return remove(t, path.prefix, path.peer);
-    if ((what & kSweepStale) && static_cast<bool>(path.flags & Path::kGeneration) != peers[path.peer]->in[i].generation)
-        return remove(t, path.prefix, path.peer);
+    const auto what = summaries[peer].sweep[i];
+    if (what & kSweepRemove) return remove(t, prefix, peer);
+    if ((what & kSweepStale) && static_cast<bool>(path.flags & Path::kGeneration) != peers[peer]->in[i].generation)
+        return remove(t, prefix, peer);
     const bool accepted = !(path.flags & (Path::kRejected | Path::kLooped));
-    if ((what & kSweepReport) && accepted) report(t, path.prefix, path.peer, summaries[path.peer].report);
+    if ((what & kSweepReport) && accepted) report(t, prefix, peer, summaries[peer].report);
     if (what & kSweepImport) {
-        const auto outcome = import(*peers[path.peer], i, path.set_in, t.prefixes[path.prefix].prefix());
-        sets.reference(path.set_in);  // store() may drop the path's own
+        const auto received = pairs.received(path.sets);
+        sets.reference(received);  // store() may drop the path's own
+        const auto outcome = import(*peers[peer], i, received, t.prefixes[prefix].prefix());
         const auto flags = static_cast<std::uint16_t>(outcome.flags | (path.flags & Path::kGeneration));
-        store(t, path.prefix, path.peer, path.set_in, outcome.set, flags, path.received_at, true);
-        sets.release(path.set_in);
+        store(t, prefix, peer, received, outcome.set, flags, path.received_at, true);
+        sets.release(received);
         sets.release(outcome.set);
     }
-    const bool first = t.prefixes[path.prefix].paths == handle;
-    if ((what & kSweepDecide) || (t.decide_all && first) ||
-        (nexthops_changed && nexthops[sets[t.paths[handle].set].nexthop].changed))
-        decide(t, path.prefix, false, t.decide_all && (path.flags & Path::kMultipath));
+}
+
+template <class K>
+void Rib::State::sweep_prefix(Table<K>& t, std::uint32_t prefix, bool nexthops_changed, std::size_t& budget)
+{
+    // Handling one path may move the others about: first find out whose are meant.
+    const auto i = Table<K>::kIndex;
+    const auto changed = [&](const Path& p) { return nexthops_changed && nexthops[sets[set_of(p)].nexthop].changed; };
+    bool decide_it = t.decide_all;
+    std::size_t steps = 0;
+    wanted.clear();
+    for (auto h = t.prefixes[prefix].paths; h != 0; h = t.paths[h].next, ++steps) {
+        const Path& p = t.paths[h];
+        const auto what = summaries[p.peer].sweep[i];
+        if (what & ~kSweepDecide) wanted.push_back(p.peer);
+        decide_it |= (what & kSweepDecide) || changed(p);
+    }
+    if (!wanted.empty() || decide_it) steps += kStepsPerPrefix * std::max<std::size_t>(1, wanted.size());
+    budget -= std::min(budget, steps);
+    for (const auto peer : wanted) {
+        sweep_path(t, prefix, peer);
+        if (!alive(t, prefix)) return;
+    }
+    // What was imported anew may have another next hop.
+    for (auto h = t.prefixes[prefix].paths; h != 0 && !decide_it && !wanted.empty(); h = t.paths[h].next)
+        decide_it = changed(t.paths[h]);
+    const auto first = t.prefixes[prefix].paths;
+    if (decide_it && first != 0) decide(t, prefix, false, t.decide_all && (t.paths[first].flags & Path::kMultipath));
 }
 
 template <class K>
 void Rib::State::sweep(Table<K>& t, std::size_t& budget)
 {
     const bool nexthops_changed = !nexthops.changed().empty();
-    const auto i = Table<K>::kIndex;
     std::array<std::uint32_t, 32> batch;
     while (t.sweeping && budget > 0) {
         if (t.wrapped && t.at >= t.stop) return end_sweep(t);
-        const auto& items = t.paths.items();
+        const auto& items = t.prefixes.items();
         if (t.at >= items.handle_end()) {
             t.at = 1;
             t.wrapped = true;
             continue;
         }
 
-        // Find some that are to be handled, and ask for what that will touch.
+        // Take the next ones, and ask for what looking at them will touch: their first path, then its set and the next.
         const auto end = items.fresh_end(t.at);
         std::size_t n = 0;
         for (; t.at < end && n < batch.size() && budget > 0; ++t.at) {
             --budget;
-            const Path& p = t.paths[t.at];
-            if (p.peer == kFreePath) continue;
-            const bool wanted = summaries[p.peer].sweep[i] != 0 || t.decide_all ||
-                                (nexthops_changed && nexthops[sets[p.set].nexthop].changed);
-            if (!wanted) continue;
-            __builtin_prefetch(&t.prefixes[p.prefix]);
-            sets.prefetch(p.set);
+            const auto& e = t.prefixes[t.at];
+            if (e.length == Destination<K>::kFree || e.paths == 0) continue;
+            __builtin_prefetch(&t.paths[e.paths]);
             batch[n++] = t.at;
         }
         if (t.at >= end) t.at = items.after_chunk(t.at, end);
-        for (const auto handle : std::span{batch}.first(n)) {
-            // An earlier one of the batch may have emptied the chunk.
-            const auto live = items.fresh_end(handle);
-            if (handle < live && t.paths[handle].peer != kFreePath) sweep_path(t, handle, nexthops_changed);
+        for (const auto prefix : std::span{batch}.first(n)) {
+            const Path& p = t.paths[t.prefixes[prefix].paths];
+            sets.prefetch(set_of(p));
+            if (p.next != 0) __builtin_prefetch(&t.paths[p.next]);
         }
-        budget -= std::min(budget, n * kStepsPerPrefix);
+        for (const auto prefix : std::span{batch}.first(n)) {
+            // An earlier one of the batch may have emptied the chunk.
+            if (alive(t, prefix)) sweep_prefix(t, prefix, nexthops_changed, budget);
+        }
     }
 }
 
@@ -114,9 +140,9 @@ bool Rib::State::give_back_sent(Table<K>& t, Peer& peer, std::size_t& budget)
 {
     AdjOut& out = peer.out[Table<K>::kIndex];
     for (; out.sent.size() > 0 && budget > 0; ++out.sweep_page) {
-        const auto first = out.sweep_page * SentTable::kPage;
-        std::size_t steps = SentTable::kPage / 8;
-        for (auto prefix = first; prefix < first + SentTable::kPage; ++prefix) {
+        const auto first = out.sweep_page * HandleMap::kPage;
+        std::size_t steps = HandleMap::kPage / 8;
+        for (auto prefix = first; prefix < first + HandleMap::kPage; ++prefix) {
             if (out.sent[prefix] == 0) continue;
             set_sent(t, out, prefix, 0);
             free_if_unused(t, prefix);

@@ -6,21 +6,21 @@
 namespace culvert::rib {
 
 template <class K>
-PathView Rib::State::view_path(const Table<K>& t, std::uint32_t handle, bool received) const
+PathView Rib::State::view_path(const Table<K>& t, std::uint32_t prefix, std::uint32_t handle, bool received) const
 {
     const Path& p = t.paths[handle];
     const PeerSummary& from = summaries[p.peer];
-    const AttributeSet& s = sets[p.set];
+    const AttributeSet& s = sets[set_of(p)];
     PathView v;
     if (from.local)
         v.local = LocalSource{static_cast<std::uint8_t>(p.peer)};
     else
         v.peer = peers[p.peer]->handle;
-    v.attributes = sets.decode(received ? p.set_in : p.set);
+    v.attributes = sets.decode(received ? pairs.received(p.sets) : set_of(p));
     const auto c = candidate(t, handle, false);
     v.weight = c.weight;
     v.valid = usable(t, p);
-    v.best = t.prefixes[p.prefix].has_best && t.prefixes[p.prefix].paths == handle;
+    v.best = t.prefixes[prefix].has_best && t.prefixes[prefix].paths == handle;
     v.multipath = p.flags & Path::kMultipath;
     v.backup = p.flags & Path::kBackup;
     v.rejected = p.flags & Path::kRejected;
@@ -37,7 +37,7 @@ PrefixView Rib::State::view(const Table<K>& t, std::uint32_t prefix) const
     PrefixView v;
     v.prefix = e.prefix();
     v.reason = Reason{e.reason};
-    for (auto h = e.paths; h != 0; h = t.paths[h].next) v.paths.push_back(view_path(t, h, false));
+    for (auto h = e.paths; h != 0; h = t.paths[h].next) v.paths.push_back(view_path(t, prefix, h, false));
     for (const auto number : active)
         if (peers[number]->out[Table<K>::kIndex].sent[prefix] != 0) v.advertised_to.push_back(peers[number]->handle);
     return v;
@@ -86,7 +86,7 @@ Memory Rib::memory() const
     m.attribute_sets = s.sets.size();
     m.sent_sets = s.sent_sets.size();
     m.nexthops = s.nexthops.size();
-    m.octets = s.sets.octets() + s.sent_sets.octets();
+    m.octets = s.sets.octets() + s.pairs.octets() + s.sent_sets.octets();
     const auto table = [&](const auto& t) {
         m.octets += t.prefixes.octets() + t.paths.items().mapped_octets() + t.log.octets();
     };
@@ -123,7 +123,7 @@ std::optional<PathView> Rib::received(PeerHandle handle, const IpPrefix& prefix)
         const auto found = t.prefixes.find(K::from(prefix), prefix.length);
         if (found == 0) return std::nullopt;
         for (auto h = t.prefixes[found].paths; h != 0; h = t.paths[h].next)
-            if (t.paths[h].peer == peer->number) return s.view_path(t, h, true);
+            if (t.paths[h].peer == peer->number) return s.view_path(t, found, h, true);
         return std::nullopt;
     });
 }

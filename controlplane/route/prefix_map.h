@@ -4,7 +4,7 @@
 #include "base/ip.h"
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -49,32 +49,63 @@ struct [[gnu::packed]] Key6 {
 };
 static_assert(sizeof(Key6) == 17);
 
-// An ordered map from keys to small values, in sorted chunks under one sorted directory. Made for a million prefixes:
-// a key and its value cost their own size and about a third more, no operation touches more than a chunk and (when one
-// splits) the directory, so none takes long, and walking is in order. References are good until the next change.
+// An ordered map from keys to small values, in sorted chunks under one sorted directory. Made for a million prefixes: a
+// chunk has room in steps of an eighth of the most, so a key and its value cost their own size and about a tenth more;
+// no operation touches more than a chunk and (when one splits) the directory, so none takes long, and walking is in
+// order. References are good until the next change.
 template <class Key, class Value>
 class SortedChunks {
-    static_assert(std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value>);
+    static_assert(std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value> && alignof(Key) == 1);
     static constexpr std::size_t kCapacity = 128;
+    static constexpr std::size_t kStep = kCapacity / 8;
+    static_assert(kStep * sizeof(Value) % alignof(Value) == 0 && alignof(Value) <= alignof(std::max_align_t));
+
+    // Values first, then keys.
     struct Chunk {
+        std::unique_ptr<std::byte[]> items;
         std::uint32_t count = 0;
-        std::array<Value, kCapacity> values;
-        std::array<Key, kCapacity> keys;
+        std::uint32_t capacity = 0;
+
+        Value* values() const noexcept { return reinterpret_cast<Value*>(items.get()); }
+        Key* keys() const noexcept { return reinterpret_cast<Key*>(items.get() + capacity * sizeof(Value)); }
+        std::size_t octets() const noexcept { return capacity * (sizeof(Value) + sizeof(Key)); }
+
+        // Moves into memory for just as many, and the rest of a step.
+        void resize(std::size_t wanted)
+        {
+            const std::size_t room = (wanted + kStep - 1) / kStep * kStep;
+            if (room == capacity) return;
+            Chunk to{std::make_unique_for_overwrite<std::byte[]>(room * (sizeof(Value) + sizeof(Key))), count,
+                     static_cast<std::uint32_t>(room)};
+            if (items) copy(to, 0, *this, 0, count);
+            *this = std::move(to);
+        }
+        static void copy(const Chunk& to, std::size_t at, const Chunk& from, std::size_t first, std::size_t n) noexcept
+        {
+            std::memcpy(static_cast<void*>(to.values() + at), from.values() + first, n * sizeof(Value));
+            std::memcpy(static_cast<void*>(to.keys() + at), from.keys() + first, n * sizeof(Key));
+        }
+        // Moves those from `from` on to `to`.
+        void shift(std::size_t to, std::size_t from) const noexcept
+        {
+            std::memmove(static_cast<void*>(values() + to), values() + from, (count - from) * sizeof(Value));
+            std::memmove(static_cast<void*>(keys() + to), keys() + from, (count - from) * sizeof(Key));
+        }
     };
 
 public:
     std::size_t size() const noexcept { return size_; }
     std::size_t octets() const noexcept
     {
-        return chunks_.size() * sizeof(Chunk) + chunks_.capacity() * sizeof(void*) + firsts_.capacity() * sizeof(Key);
+        return items_octets_ + chunks_.capacity() * sizeof(Chunk) + firsts_.capacity() * sizeof(Key);
     }
 
     Value* find(const Key& key) noexcept
     {
         if (chunks_.empty()) return nullptr;
-        Chunk& chunk = *chunks_[chunk_of(key)];
+        const Chunk& chunk = chunks_[chunk_of(key)];
         const std::size_t at = position(chunk, key);
-        return at < chunk.count && chunk.keys[at] == key ? &chunk.values[at] : nullptr;
+        return at < chunk.count && chunk.keys()[at] == key ? &chunk.values()[at] : nullptr;
     }
     const Value* find(const Key& key) const noexcept { return const_cast<SortedChunks*>(this)->find(key); }
 
@@ -82,49 +113,47 @@ public:
     std::pair<Value*, bool> insert(const Key& key, const Value& fresh)
     {
         if (chunks_.empty()) {
-            chunks_.push_back(std::make_unique<Chunk>());
+            chunks_.emplace_back();
             firsts_.push_back(key);
         }
         std::size_t in = chunk_of(key);
-        std::size_t at = position(*chunks_[in], key);
-        if (at < chunks_[in]->count && chunks_[in]->keys[at] == key) return {&chunks_[in]->values[at], false};
-        if (chunks_[in]->count == kCapacity) {
+        std::size_t at = position(chunks_[in], key);
+        if (at < chunks_[in].count && chunks_[in].keys()[at] == key) return {&chunks_[in].values()[at], false};
+        if (chunks_[in].count == kCapacity) {
             split(in, at);
-            if (at > chunks_[in]->count) {
-                at -= chunks_[in]->count;
+            if (at > chunks_[in].count) {
+                at -= chunks_[in].count;
                 ++in;
             }
         }
-        Chunk& chunk = *chunks_[in];
-        std::memmove(chunk.keys.data() + at + 1, chunk.keys.data() + at, (chunk.count - at) * sizeof(Key));
-        std::memmove(static_cast<void*>(chunk.values.data() + at + 1), chunk.values.data() + at,
-                     (chunk.count - at) * sizeof(Value));
-        chunk.keys[at] = key;
-        chunk.values[at] = fresh;
+        Chunk& chunk = chunks_[in];
+        if (chunk.count == chunk.capacity) resize(chunk, chunk.count + 1);
+        chunk.shift(at + 1, at);
+        chunk.keys()[at] = key;
+        chunk.values()[at] = fresh;
         ++chunk.count;
         ++size_;
         if (at == 0) firsts_[in] = key;
-        return {&chunk.values[at], true};
+        return {&chunk.values()[at], true};
     }
 
     bool erase(const Key& key)
     {
         if (chunks_.empty()) return false;
         const std::size_t in = chunk_of(key);
-        Chunk& chunk = *chunks_[in];
+        Chunk& chunk = chunks_[in];
         const std::size_t at = position(chunk, key);
-        if (at == chunk.count || !(chunk.keys[at] == key)) return false;
+        if (at == chunk.count || !(chunk.keys()[at] == key)) return false;
+        chunk.shift(at, at + 1);
         --chunk.count;
         --size_;
-        std::memmove(chunk.keys.data() + at, chunk.keys.data() + at + 1, (chunk.count - at) * sizeof(Key));
-        std::memmove(static_cast<void*>(chunk.values.data() + at), chunk.values.data() + at + 1,
-                     (chunk.count - at) * sizeof(Value));
         if (chunk.count == 0) {
             remove_chunk(in);
-        } else {
-            if (at == 0) firsts_[in] = chunk.keys[0];
-            if (chunk.count < kCapacity / 4) merge(in);
+            return true;
         }
+        if (at == 0) firsts_[in] = chunk.keys()[0];
+        if (chunk.count + 2 * kStep <= chunk.capacity) resize(chunk, chunk.count + kStep / 2);
+        if (chunk.count < kCapacity / 4) merge(in);
         return true;
     }
 
@@ -135,17 +164,18 @@ public:
         chunks_.shrink_to_fit();
         firsts_.shrink_to_fit();
         size_ = 0;
+        items_octets_ = 0;
     }
 
     // The largest key that is not above `key`.
     std::optional<Key> floor(const Key& key) const noexcept
     {
         if (chunks_.empty()) return std::nullopt;
-        const Chunk& chunk = *chunks_[chunk_of(key)];
+        const Chunk& chunk = chunks_[chunk_of(key)];
         const std::size_t at = position(chunk, key);
-        if (at < chunk.count && chunk.keys[at] == key) return key;
+        if (at < chunk.count && chunk.keys()[at] == key) return key;
         if (at == 0) return std::nullopt;  // below the first key of the first chunk
-        return chunk.keys[at - 1];
+        return chunk.keys()[at - 1];
     }
 
     // Calls f(key, value) for each key from `from` on, in order, until f returns false.
@@ -154,10 +184,10 @@ public:
     {
         if (chunks_.empty()) return;
         std::size_t in = chunk_of(from);
-        std::size_t at = position(*chunks_[in], from);
+        std::size_t at = position(chunks_[in], from);
         for (; in < chunks_.size(); ++in, at = 0)
-            for (; at < chunks_[in]->count; ++at)
-                if (!f(chunks_[in]->keys[at], chunks_[in]->values[at])) return;
+            for (; at < chunks_[in].count; ++at)
+                if (!f(chunks_[in].keys()[at], chunks_[in].values()[at])) return;
     }
 
 private:
@@ -183,50 +213,58 @@ private:
     }
     static std::size_t position(const Chunk& chunk, const Key& key) noexcept
     {
-        return count_below<false>(chunk.keys.data(), chunk.count, key);
+        return count_below<false>(chunk.keys(), chunk.count, key);
+    }
+    void resize(Chunk& chunk, std::size_t wanted)
+    {
+        items_octets_ -= chunk.octets();
+        chunk.resize(wanted);
+        items_octets_ += chunk.octets();
     }
     // Makes room around `at`. Keys that come in order leave full chunks behind.
     void split(std::size_t in, std::size_t at)
     {
-        Chunk& chunk = *chunks_[in];
-        const bool appending = at == kCapacity;
-        const std::size_t keep = appending ? kCapacity - 4 : kCapacity / 2;
-        auto upper = std::make_unique<Chunk>();
-        upper->count = static_cast<std::uint32_t>(chunk.count - keep);
-        std::memcpy(upper->keys.data(), chunk.keys.data() + keep, upper->count * sizeof(Key));
-        std::memcpy(static_cast<void*>(upper->values.data()), chunk.values.data() + keep, upper->count * sizeof(Value));
+        Chunk& chunk = chunks_[in];
+        const std::size_t keep = at == kCapacity ? kCapacity - 4 : kCapacity / 2;
+        Chunk upper;
+        resize(upper, chunk.count - keep);
+        Chunk::copy(upper, 0, chunk, keep, chunk.count - keep);
+        upper.count = static_cast<std::uint32_t>(chunk.count - keep);
         chunk.count = static_cast<std::uint32_t>(keep);
-        firsts_.insert(firsts_.begin() + static_cast<std::ptrdiff_t>(in) + 1, upper->keys[0]);
+        resize(chunk, keep + 1);
+        firsts_.insert(firsts_.begin() + static_cast<std::ptrdiff_t>(in) + 1, upper.keys()[0]);
         chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(in) + 1, std::move(upper));
     }
     // Joins a thin chunk with a neighbour if both fit well into one.
     void merge(std::size_t in)
     {
         const auto fits = [&](std::size_t a) {
-            return a + 1 < chunks_.size() && chunks_[a]->count + chunks_[a + 1]->count <= kCapacity / 2;
+            return a + 1 < chunks_.size() && chunks_[a].count + chunks_[a + 1].count <= kCapacity / 2;
         };
         std::size_t lower = in;
         if (!fits(lower)) {
             if (in == 0 || !fits(in - 1)) return;
             lower = in - 1;
         }
-        Chunk& to = *chunks_[lower];
-        const Chunk& from = *chunks_[lower + 1];
-        std::memcpy(to.keys.data() + to.count, from.keys.data(), from.count * sizeof(Key));
-        std::memcpy(static_cast<void*>(to.values.data() + to.count), from.values.data(), from.count * sizeof(Value));
+        Chunk& to = chunks_[lower];
+        const Chunk& from = chunks_[lower + 1];
+        if (to.count + from.count > to.capacity) resize(to, to.count + from.count);
+        Chunk::copy(to, to.count, from, 0, from.count);
         to.count += from.count;
         remove_chunk(lower + 1);
     }
     void remove_chunk(std::size_t in)
     {
+        items_octets_ -= chunks_[in].octets();
         chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(in));
         firsts_.erase(firsts_.begin() + static_cast<std::ptrdiff_t>(in));
         if (chunks_.empty()) clear();
     }
 
     std::vector<Key> firsts_;  // of each chunk: what a search reads first
-    std::vector<std::unique_ptr<Chunk>> chunks_;
+    std::vector<Chunk> chunks_;
     std::size_t size_ = 0;
+    std::size_t items_octets_ = 0;
 };
 
 // Prefixes of both families to small values, in the order of the address space, with longest match.

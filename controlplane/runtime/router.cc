@@ -6,8 +6,10 @@
 #include "controlplane/runtime/password.h"
 #include "crypto/key_file.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
@@ -16,6 +18,14 @@ namespace culvert::runtime {
 namespace {
 
 constexpr std::size_t kProgram = 4096;  // prefixes in one go
+
+// Processor time of the control thread.
+Duration worked() noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+}
 
 log::Level to_level(config::LogLevel level)
 {
@@ -75,6 +85,7 @@ Router::Router(Loop& loop, api::Dataplane& dataplane)
       backlog_(loop, [this] { core_.loop.wake_slice(); }),
       second_(loop, [this] {
           core_.tables.advance(now());
+          if (heap_trim_.due(worked())) malloc_trim(0);
           second_.set(now() + 1s);
       })
 {

@@ -7,6 +7,7 @@
 #include "controlplane/runtime/bgp_service.h"
 #include "controlplane/runtime/core.h"
 #include "controlplane/runtime/failover_service.h"
+#include "controlplane/runtime/heap_trim.h"
 #include "controlplane/runtime/interface_table.h"
 #include "controlplane/runtime/neighbor_service.h"
 #include "controlplane/runtime/tunnel_service.h"
@@ -88,6 +89,7 @@ private:
     bool settle_ports_ = false;  // ports may be free once the dataplane has acked everything
     Loop::Watch acked_;
     Loop::Timer backlog_;
+    HeapTrim heap_trim_;
     Loop::Timer second_;
 };
 

@@ -11,7 +11,6 @@
 namespace culvert::fib {
 namespace {
 
-constexpr std::size_t kStep = 2 << 20;  // one huge page on x86-64
 constexpr std::size_t kDummyUnits = 8;  // one cache line of zeros at handle 0
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
@@ -58,14 +57,13 @@ Arena::Handle Arena::allocate(std::size_t octets)
         return h;
     };
     if (free_[units] != 0) return take(units);
-    if ((next_ + units) * kUnit > committed()) {
+    if (page_next_ + units <= page_end_ || !pages_.empty()) return reuse_page(units);
+    if ((next_ + units) * kUnit > top_) {
         // Rather split a larger free block than grow.
         for (auto larger = units + 1; larger <= kSmall; ++larger) {
             if (free_[larger] == 0) continue;
             const auto h = take(larger);
-            const auto rest = static_cast<Handle>(h + units);
-            std::memcpy(at(rest), &free_[larger - units], sizeof(Handle));
-            free_[larger - units] = rest;
+            keep(static_cast<Handle>(h + units), larger - units);
             return h;
         }
     }
@@ -76,22 +74,96 @@ void Arena::free(Handle h, std::size_t octets)
 {
     const auto units = (octets + kUnit - 1) / kUnit;
     used_.store(used() - units * kUnit, std::memory_order_relaxed);
-    if (units > kSmall) {
+    freed_ += units * kUnit;
+    if (units > kSmall)
         large_.push_back({h, static_cast<std::uint32_t>(units)});
-        return;
-    }
+    else
+        keep(h, units);
+}
+
+// Puts a small block on the list of its size.
+void Arena::keep(Handle h, std::size_t units) noexcept
+{
     std::memcpy(at(h), &free_[units], sizeof(Handle));
     free_[units] = h;
+}
+
+Arena::Handle Arena::reuse_page(std::size_t units)
+{
+    if (page_next_ + units > page_end_) {
+        if (page_next_ < page_end_) keep(static_cast<Handle>(page_next_), page_end_ - page_next_);
+        page_next_ = pages_.back() * kPageUnits;
+        page_end_ = page_next_ + kPageUnits;
+        pages_.pop_back();
+        committed_.store(committed() + kPage, std::memory_order_relaxed);
+    }
+    return static_cast<Handle>(std::exchange(page_next_, page_next_ + units));
+}
+
+void Arena::give_back()
+{
+    freed_ = 0;
+    const auto next_free = [this](Handle h) {
+        Handle next;
+        std::memcpy(&next, at(h), sizeof next);
+        return next;
+    };
+
+    // Which pages hold nothing but free small blocks.
+    std::vector<std::uint32_t> free_units(next_ / kPageUnits + 1);
+    for (std::size_t units = 1; units <= kSmall; ++units) {
+        for (auto h = free_[units]; h != 0; h = next_free(h)) {
+            const auto page = h / kPageUnits;
+            const auto here = std::min(units, (page + 1) * kPageUnits - h);
+            free_units[page] += static_cast<std::uint32_t>(here);
+            if (here < units) free_units[page + 1] += static_cast<std::uint32_t>(units - here);
+        }
+    }
+    const auto empty = [&](std::size_t page) { return free_units[page] == kPageUnits; };
+
+    // The lists without these; of a block that begins or ends on one, the rest stays.
+    for (const auto old = std::exchange(free_, {}); const auto& head : old) {
+        const auto units = static_cast<std::size_t>(&head - old.data());
+        for (auto h = head; h != 0;) {
+            const auto next = next_free(h);
+            const auto page = h / kPageUnits;
+            const auto here = std::min(units, (page + 1) * kPageUnits - h);
+            const bool first = !empty(page), second = here < units && !empty(page + 1);
+            if (first && (second || here == units))
+                keep(h, units);
+            else if (first)
+                keep(h, here);
+            else if (second)
+                keep(static_cast<Handle>(h + here), units - here);
+            h = next;
+        }
+    }
+
+    const auto drop = [this](std::size_t page, std::size_t count) {
+        madvise(base_ + page * kPage, count * kPage, MADV_DONTNEED);  // only advice
+    };
+    for (std::size_t page = free_units.size(); page-- > 0;) {
+        if (!empty(page)) continue;
+        drop(page, 1);
+        pages_.push_back(static_cast<std::uint32_t>(page));
+        committed_.store(committed() - kPage, std::memory_order_relaxed);
+    }
+    // Large ones keep their place; only what lies in it goes.
+    for (const auto& l : large_) {
+        const auto first = (l.handle + kPageUnits - 1) / kPageUnits, end = (l.handle + l.units) / kPageUnits;
+        if (first < end) drop(first, end - first);
+    }
 }
 
 Arena::Handle Arena::extend(std::size_t units)
 {
     const auto end = (next_ + units) * kUnit;
-    if (end > committed()) {
+    if (end > top_) {
         const auto grown = round_up(end, kStep);
         CULVERT_CHECK(grown <= reserve_);
-        CULVERT_CHECK(mprotect(base_ + committed(), grown - committed(), PROT_READ | PROT_WRITE) == 0);
-        committed_.store(grown, std::memory_order_relaxed);
+        CULVERT_CHECK(mprotect(base_ + top_, grown - top_, PROT_READ | PROT_WRITE) == 0);
+        committed_.store(committed() + grown - top_, std::memory_order_relaxed);
+        top_ = grown;
     }
     return static_cast<Handle>(std::exchange(next_, next_ + units));
 }

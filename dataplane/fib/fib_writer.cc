@@ -17,6 +17,8 @@ bool well_formed(const IpPrefix& p) noexcept { return p.length <= max_length(p.f
 // While a reader is waited for: a busy worker is quiescent within microseconds, a preempted one within milliseconds.
 constexpr long kShortestNap = 50'000;  // ns
 constexpr long kLongestNap = 1'000'000;
+// Without updates for so long, there is time to look for memory to give back.
+constexpr Duration kQuiet = 500ms;
 
 TimePoint now()
 {
@@ -71,9 +73,14 @@ void FibWriter::run(const std::stop_token& stop)
         const auto last = step(now());
         if (!last.applied && !stop.stop_requested()) {
             pollfd fd{channel_.writer_wake.fd(), POLLIN, 0};
-            const auto wait = to_timespec(last.pending ? Duration{nap} : last.due - now());
-            const bool forever = !last.pending && last.due == kNever;
-            ppoll(&fd, 1, forever ? nullptr : &wait, nullptr);
+            const auto due = last.spare ? std::min(last.due, now() + kQuiet) : last.due;
+            const auto wait = to_timespec(last.pending ? Duration{nap} : due - now());
+            const bool forever = !last.pending && due == kNever;
+            const int woken = ppoll(&fd, 1, forever ? nullptr : &wait, nullptr);
+            if (woken == 0 && !last.pending && last.spare) {
+                const std::lock_guard lock(editing_);
+                tables_.give_back();
+            }
             nap = last.pending ? std::min(nap * 2, kLongestNap) : kShortestNap;
         }
         channel_.writer_wake.disarm();
@@ -102,6 +109,7 @@ FibWriter::Step FibWriter::step(TimePoint now)
         }
         done.due = tables_.groups().move_buckets(now);
         done.pending = !acks_.empty() || reclaimer.waiting() > 0;
+        done.spare = tables_.spare();
     }
     if (ack != 0) channel_.ack(ack);
     return done;

@@ -52,6 +52,7 @@ public:
     struct Step {
         bool applied = false;    // something came out of the channel
         bool pending = false;    // an ack or a deferred free waits for a reader
+        bool spare = false;      // Tables::give_back() is worth its time
         TimePoint due = kNever;  // when buckets are to move next
     };
     Step step(TimePoint now = {});

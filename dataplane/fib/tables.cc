@@ -376,6 +376,18 @@ Tables::Change Tables::unprotect(VrfId id, const IpPrefix& prefix)
 
 // ---- memory --------------------------------------------------------------------------------------------------------
 
+bool Tables::spare() const noexcept
+{
+    const auto has = [](const TriePool& p) { return p.blocks.spare() || p.rib.spare(); };
+    return has(pool4_) || has(pool6_);
+}
+
+void Tables::give_back()
+{
+    for (auto* arena : {&pool4_.blocks, &pool4_.rib, &pool6_.blocks, &pool6_.rib})
+        if (arena->spare()) arena->give_back();
+}
+
 std::vector<Tables::ArenaUse> Tables::memory() const
 {
     std::vector<ArenaUse> out;

@@ -188,6 +188,9 @@ public:
     };
     // Asked for by the writer or under its lock (FibWriter::memory).
     std::vector<ArenaUse> memory() const;
+    // The writer's: has enough been freed to look for pages that can go back to the system? Looks for them.
+    bool spare() const noexcept;
+    void give_back();
 
 private:
     static constexpr std::size_t kVlans = 4096;

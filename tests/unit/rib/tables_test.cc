@@ -2,7 +2,7 @@
 #include "controlplane/rib/blob_store.h"
 #include "controlplane/rib/change_log.h"
 #include "controlplane/rib/handle_index.h"
-#include "controlplane/rib/pool.h"
+#include "base/item_pool.h"
 #include "controlplane/rib/prefix_table.h"
 
 #include <gtest/gtest.h>

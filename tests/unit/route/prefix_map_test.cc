@@ -94,16 +94,20 @@ TEST(PrefixMap, IsARealMapForKeysThatComeInOrder)
     compare_with_reference([](std::mt19937&, std::uint32_t n) { return IpPrefix::make(Ipv4Address{n << 8}, 24); }, 9);
 }
 
-TEST(PrefixMap, APrefixOfIpv4CostsAtMost40OctetsBesidesItsHandle)
+TEST(PrefixMap, AValueAndItsPrefixCostLittleMoreThanTheirSize)
 {
     std::mt19937 random(1);
     PrefixMap<std::array<std::uint32_t, 3>> map;
     for (int i = 0; i < 200000; ++i)
         map.insert(IpPrefix::make(Ipv4Address{static_cast<std::uint32_t>(random())}, 24), {});
-    EXPECT_LE(static_cast<double>(map.octets()) / static_cast<double>(map.size()), 44.0);
+    EXPECT_LE(static_cast<double>(map.octets()) / static_cast<double>(map.size()), 20.0);
     PrefixMap<std::array<std::uint32_t, 3>> sorted;
     for (std::uint32_t i = 0; i < 200000; ++i) sorted.insert(IpPrefix::make(Ipv4Address{i << 8}, 24), {});
-    EXPECT_LE(static_cast<double>(sorted.octets()) / static_cast<double>(sorted.size()), 20.0);
+    EXPECT_LE(static_cast<double>(sorted.octets()) / static_cast<double>(sorted.size()), 18.5);
+    // What shrinks by and by, here and there, does not keep its room.
+    for (std::uint32_t i = 0; i < 200000; ++i)
+        if (i % 8 != 0) sorted.erase(IpPrefix::make(Ipv4Address{i << 8}, 24));
+    EXPECT_LE(static_cast<double>(sorted.octets()) / static_cast<double>(sorted.size()), 40.0);
 }
 
 }  // namespace

@@ -12,12 +12,14 @@
 #include <utility>
 #include <vector>
 
-namespace culvert::rib {
+namespace culvert {
 
 // Items of one size under 32-bit handles that never move. Memory comes in chunks straight from the system and a chunk
 // goes back as soon as its last item is freed, so that a withdrawn table leaves nothing behind. Handle 0 is none.
 class ItemPool {
 public:
+    static constexpr unsigned kHandleBits = 26;  // no handle has more
+
     // `item_octets` >= 4; a chunk holds 2^`chunk_bits` items.
     ItemPool(std::size_t item_octets, unsigned chunk_bits) noexcept : item_octets_(item_octets), chunk_bits_(chunk_bits)
     {}
@@ -96,7 +98,6 @@ public:
 
 private:
     static constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
-    static constexpr std::uint32_t kHandleMax = 1U << 26;
 
     struct Chunk {
         std::uint8_t* items = nullptr;
@@ -112,7 +113,7 @@ private:
     {
         std::uint32_t number = 0;
         while (number < chunks_.size() && chunks_[number].items != nullptr) ++number;
-        if ((static_cast<std::size_t>(number) + 1) << chunk_bits_ > kHandleMax) return false;
+        if ((static_cast<std::size_t>(number) + 1) << chunk_bits_ > std::size_t{1} << kHandleBits) return false;
         void* memory =
             mmap(nullptr, chunk_octets(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return false;
@@ -168,4 +169,4 @@ private:
     ItemPool items_;
 };
 
-}  // namespace culvert::rib
+}  // namespace culvert
