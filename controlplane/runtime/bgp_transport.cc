@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kReadChunk = 128 << 10;
 constexpr std::size_t kSendBuffer = 512 << 10;
+// While a connection can't even be begun: the host link has not got our address yet, or there is no route.
+constexpr Duration kLocalRetry = std::chrono::seconds{1};
 
 // One for all sessions: the loop is one thread, and the engine copies what it keeps.
 std::vector<std::uint8_t>& read_buffer()
@@ -39,7 +41,12 @@ BgpTransport::BgpTransport(Loop& loop, bgp::SessionConfig config, bgp::SessionEv
                  }
                  perform(session_.on_time(now()));
              }),
-      no_path_(loop, [this] { perform(session_.on_connect_failed(now())); })
+      no_path_(loop,
+               [this] {
+                   perform(session_.on_connect_failed(now()));
+                   retry_.set(now() + kLocalRetry);
+               }),
+      retry_(loop, [this] { on_reachable(); })
 {}
 
 void BgpTransport::start(Duration delay) { perform(session_.on_start(now(), delay)); }

@@ -73,6 +73,7 @@ private:
     std::array<Connection, 2> connections_;
     Loop::Timer timer_;
     Loop::Timer no_path_;  // tells the session after this turn: it must not be entered while it is being performed
+    Loop::Timer retry_;    // nothing has left this box yet: no reason to wait as long as ConnectRetry
 };
 
 }  // namespace culvert::runtime
