@@ -44,8 +44,12 @@ def test_forwards_both_families():
 
 def test_traceroute_and_unreachable():
     with Lab("cvtr") as lab:
-        two_lans(lab, "ip route 10.99.0.0/16 reject\nip route 10.98.0.0/16 Null0\n")
+        r = two_lans(lab, "ip route 10.99.0.0/16 reject\nip route 10.98.0.0/16 Null0\n")
         wait_for("ping", lambda: lab.pings("a", "10.2.0.2"))
+        for target, kind in (("10.99.1.1", "reject"), ("10.98.1.1", "blackhole"), ("10.1.0.1", "local"),
+                             ("10.2.0.2", "adjacency"), ("10.2.0.77", "glean")):
+            (found,) = r.json(f"show ip fib {target}").values()
+            assert [h["kind"] for h in found["nexthops"]] == [kind], (target, found)
         hops = lab.exec("a", "traceroute", "-n", "-q", "1", "-w", "2", "10.2.0.2").stdout
         assert "10.1.0.1" in hops and "10.2.0.2" in hops, hops
         refused = lab.ping("a", "10.99.1.1", count=1).stdout
@@ -130,6 +134,12 @@ interface lc
         wait_for("ping in VRF RED", lambda: lab.pings("c", "10.2.0.2"))
         lab.exec("d", "ip", "link", "set", "eth0", "down")
         assert lab.pings("a", "10.2.0.2"), "the default VRF's host still answers"
+        for command in ("show interface", "show interface brief"):
+            assert set(r.json(command)) == {"la", "lb", "lc", "ld"}, r.json(command)
+            assert set(r.json(command.replace("interface", "interface vrf RED"))) == {"lc", "ld"}, command
+            assert set(r.json(command.replace("interface", "interface vrf default"))) == {"la", "lb"}, command
+            assert r.cli(command.replace("interface", "interface vrf BLUE"), check=False).returncode == 1
+        assert {e["interface"] for e in r.json("show arp vrf RED").values()} <= {"lc", "ld"}, r.json("show arp vrf RED")
         out = r.cli("exec vrf RED ip -o addr show dev culvert").stdout
         assert "10.1.0.1/32" in out, out
         assert "ttl=" in r.cli("ping vrf RED 10.1.0.2").stdout
@@ -184,3 +194,27 @@ def test_configuration_survives_write_and_restart():
         r.start()
         assert r.show("show running-config") == running
         wait_for("the static route", lambda: r.via("192.0.2.0/24") == ["10.2.0.2"])
+
+
+def test_what_was_saved_half_typed_starts_again():
+    with Lab("cvhalf") as lab:
+        r = two_lans(lab)
+        wait_for("ping", lambda: lab.pings("a", "10.2.0.2"))
+        r.configure("interface wg0", "tunnel mode wireguard", "exit", "interface dmz", "ip address 10.3.0.1/24", "exit",
+                    "router bgp 65001", "neighbor 10.2.0.2 description later")
+        running = r.show("show running-config")
+        r.cli("write")
+        told = run(CULVERTD, "-c", r.config, "--check", check=False)
+        assert told.returncode == 1 and "private key" in told.stderr and "remote-as" in told.stderr, told.stderr
+        r.process.kill()
+        r.start()
+        assert r.show("show running-config") == running
+        wait_for("ping after the restart", lambda: lab.pings("a", "10.2.0.2"))
+        assert "dmz does not say what it is" in r.process.text(), r.process.text()
+        r.process.popen.send_signal(signal.SIGHUP)
+        wait_for("the file to be read anew", lambda: r.process.text().count("dmz does not say what it is") == 2, 10)
+        assert lab.pings("a", "10.2.0.2"), "the router goes on"
+        # One error, one line: no blank ones behind it.
+        for line in ("show interface nope", "frobnicate"):
+            said = r.cli(line, check=False).stdout
+            assert said.startswith("% ") and not said.endswith("\n\n"), repr(said)

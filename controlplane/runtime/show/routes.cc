@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 namespace culvert::runtime::show {
@@ -38,9 +39,13 @@ char letter(route::Source s)
     return ' ';
 }
 
-bool wanted(const config::Exec& exec, route::Source s)
+bool in_fib(const route::RouteView& r) { return r.selected && !r.queued; }
+
+bool wanted(const config::Exec& exec, const route::RouteView& r)
 {
+    if (exec.command == config::ExecCommand::ShowFib && !in_fib(r)) return false;
     if (!exec.protocol) return true;
+    const auto s = r.source;
     switch (*exec.protocol) {
         case config::RouteProtocol::Connected: return s == route::Source::Connected;
         case config::RouteProtocol::Local: return s == route::Source::Local;
@@ -80,6 +85,11 @@ std::vector<Hop> hops_of(Router& router, const route::RouteView& view)
     return out;
 }
 
+bool is_direct(const route::Nexthop& hop)
+{
+    return hop.type == route::NexthopType::Attached || hop.type == route::NexthopType::Host;
+}
+
 json::object hop_json(Router& router, const Hop& h)
 {
     json::object o;
@@ -107,36 +117,38 @@ json::object hop_json(Router& router, const Hop& h)
     }
     if (h.active) o["active"] = true;
     if (h.recursive) o["recursive"] = true;
-    if (h.hop.type == route::NexthopType::Gateway && !h.recursive) o["weight"] = h.hop.weight;
+    if (!h.recursive && !is_direct(h.hop)) o["weight"] = h.hop.weight;
     return o;
 }
 
-std::string hop_text(Router& router, const Hop& h)
+// As a line of a table has it, or (`alone`) as the entry of one route has it.
+std::string hop_text(Router& router, const Hop& h, bool alone = false)
 {
     const auto interface = h.hop.interface == kNoInterface ? "" : router.interfaces().name(h.hop.interface);
+    std::string s;
     switch (h.hop.type) {
-        case route::NexthopType::Gateway: {
-            std::string s = "via " + h.hop.gateway.to_string();
-            if (h.recursive)
-                s += " (recursive)";
-            else if (!interface.empty())
-                s += ", " + interface;
+        case route::NexthopType::Gateway:
+            s = (alone ? "" : "via ") + h.hop.gateway.to_string();
+            if (!h.recursive && !interface.empty()) s += (alone ? ", via " : ", ") + interface;
             if (!h.active) s += " inactive";
-            return s;
-        }
+            if (h.recursive) s += " (recursive)";
+            break;
         case route::NexthopType::Attached:
-        case route::NexthopType::Host: return "is directly connected, " + (interface.empty() ? "host" : interface);
-        case route::NexthopType::Blackhole: return "unreachable (blackhole)";
-        case route::NexthopType::Reject: return "unreachable (ICMP unreachable)";
+        case route::NexthopType::Host:
+            s = (alone ? "directly connected, " : "is directly connected, ") + (interface.empty() ? "host" : interface);
+            break;
+        case route::NexthopType::Blackhole: s = "unreachable (blackhole)"; break;
+        case route::NexthopType::Reject: s = "unreachable (ICMP unreachable)"; break;
     }
-    return "";
+    if (!h.recursive && !is_direct(h.hop)) s += fmt::format(", weight {}", h.hop.weight);
+    return s;
 }
 
 json::array entry_json(Router& router, const route::EntryView& entry, VrfId vrf, const config::Exec& exec)
 {
     json::array out;
     for (const auto& r : entry.routes) {
-        if (!wanted(exec, r.source)) continue;
+        if (!wanted(exec, r)) continue;
         json::object o{{"prefix", entry.prefix.to_string()},
                        {"prefixLen", entry.prefix.length},
                        {"protocol", protocol(r.source)},
@@ -148,7 +160,7 @@ json::array entry_json(Router& router, const route::EntryView& entry, VrfId vrf,
         }
         o["distance"] = r.distance;
         o["metric"] = r.metric;
-        if (r.selected && !r.queued) o["installed"] = true;
+        if (in_fib(r)) o["installed"] = true;
         if (r.queued) o["queued"] = true;
         if (r.tag != 0) o["tag"] = r.tag;
         o["table"] = 254;
@@ -168,9 +180,9 @@ std::string entry_text(Router& router, const route::EntryView& entry, const conf
 {
     std::string text;
     for (const auto& r : entry.routes) {
-        if (!wanted(exec, r.source)) continue;
-        auto head = fmt::format("{}{}{} {}", letter(r.source), r.selected ? '>' : ' ',
-                                r.selected && !r.queued ? '*' : ' ', entry.prefix.to_string());
+        if (!wanted(exec, r)) continue;
+        auto head = fmt::format("{}{}{} {}", letter(r.source), r.selected ? '>' : ' ', in_fib(r) ? '*' : ' ',
+                                entry.prefix.to_string());
         if (r.source != route::Source::Connected && r.source != route::Source::Local)
             head += fmt::format(" [{}/{}]", r.distance, r.metric);
         const auto width = head.size();
@@ -186,6 +198,39 @@ std::string entry_text(Router& router, const route::EntryView& entry, const conf
     }
     return text;
 }
+
+IpPrefix everything(Family family)
+{
+    return {family == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}}, 0};
+}
+
+// A full table is a hundred megabytes of text: it is walked as the reader takes it.
+struct Walk {
+    Walk(VrfId v, const IpPrefix& w) : vrf(v), within(w), next(w) {}
+
+    VrfId vrf;
+    IpPrefix within;
+    IpPrefix next;
+
+    // The next few prefixes; false: these were the last.
+    bool piece(const route::Tables& tables, const std::function<void(const route::EntryView&)>& visit)
+    {
+        int count = 0;
+        std::optional<IpPrefix> stopped;
+        tables.walk(vrf, next, [&](const route::EntryView& entry) {
+            if (!within.contains(entry.prefix)) return entry.prefix.address <= within.address;
+            if (count == kPerPiece) {
+                stopped = entry.prefix;
+                return false;
+            }
+            ++count;
+            visit(entry);
+            return true;
+        });
+        if (stopped) next = *stopped;
+        return stopped.has_value();
+    }
+};
 
 constexpr auto kLegend =
     "Codes: C - connected, L - local, S - static, B - BGP,\n"
@@ -214,53 +259,31 @@ Shown route(Router& router, const config::Exec& exec)
                 fmt::format("  Known via \"{}\", distance {}, metric {}{}\n  Last update {} ago\n", protocol(r.source),
                             r.distance, r.metric, r.selected ? ", best" : "", uptime(TimePoint{entry->since}, now()));
             for (const auto& h : hops_of(router, r))
-                text += fmt::format("  {} {}\n", h.active ? '*' : ' ', hop_text(router, h));
+                text += fmt::format("  {} {}\n", h.active ? '*' : ' ', hop_text(router, h, true));
         }
         return whole(text + "\n");
     }
 
-    // A full table is a hundred megabytes of text: it is made as the reader takes it.
-    struct State {
-        IpPrefix next;
-        bool begun = false, first = true;
-    };
-    auto state = std::make_shared<State>();
-    state->next = exec.prefix
-                      ? *exec.prefix
-                      : IpPrefix{family == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}}, 0};
-    return Producer{[&router, exec, family, vrf = *vrf, state](std::string& out) {
-        auto& table = router.core().tables;
-        if (!state->begun) {
-            state->begun = true;
+    auto walk = std::make_shared<Walk>(*vrf, exec.prefix.value_or(everything(family)));
+    auto first = std::make_shared<std::optional<bool>>();
+    return Producer{[&router, exec, walk, first](std::string& out) {
+        if (!*first) {
+            *first = true;
             out += exec.json ? "{" : kLegend;
         }
-        int count = 0;
-        std::optional<IpPrefix> stopped;
-        table.walk(vrf, state->next, [&](const route::EntryView& entry) {
-            if (exec.prefix && !exec.prefix->contains(entry.prefix))
-                return entry.prefix.address <= exec.prefix->address;
-            if (count == kPerPiece) {
-                stopped = entry.prefix;
-                return false;
-            }
-            ++count;
-            if (exec.json) {
-                const auto list = entry_json(router, entry, vrf, exec);
-                if (list.empty()) return true;
-                out += state->first ? "\n  " : ",\n  ";
-                out += quoted(entry.prefix.to_string()) + ":" + pretty(list, 1);
-                state->first = false;
-            } else {
+        const bool more = walk->piece(router.core().tables, [&](const route::EntryView& entry) {
+            if (!exec.json) {
                 out += entry_text(router, entry, exec);
+                return;
             }
-            return true;
+            const auto list = entry_json(router, entry, walk->vrf, exec);
+            if (list.empty()) return;
+            out += **first ? "\n  " : ",\n  ";
+            out += quoted(entry.prefix.to_string()) + ":" + pretty(list, 1);
+            *first = false;
         });
-        if (stopped) {
-            state->next = *stopped;
-            return true;
-        }
-        if (exec.json) out += state->first ? "}\n" : "\n}\n";
-        return false;
+        if (!more && exec.json) out += **first ? "}\n" : "\n}\n";
+        return more;
     }};
 }
 
@@ -269,36 +292,84 @@ Shown route_summary(Router& router, const config::Exec& exec)
     const auto family = exec.family.value_or(Family::Ipv4);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
     if (!vrf) return exec.json ? Shown{whole("{}\n")} : Shown{Error{Refused{"% VRF " + exec.vrf + " not found"}}};
-    const auto& tables = router.core().tables;
-    json::array routes;
-    std::string text =
-        fmt::format("{:<20}{:>12}  (vrf {})\n", "Route Source", "Routes", display(router.vrfs().name(*vrf)));
-    std::size_t total = 0;
-    for (const auto source :
-         {route::Source::Connected, route::Source::Local, route::Source::Static, route::Source::Bgp}) {
-        const auto n = tables.routes(*vrf, family, source);
-        total += n;
-        if (n == 0) continue;
-        routes.push_back({{"fib", n}, {"rib", n}, {"fibOffLoaded", 0}, {"fibTrapped", 0}, {"type", protocol(source)}});
-        text += fmt::format("{:<20}{:>12}\n", protocol(source), n);
+
+    // eBGP's and iBGP's routes differ by their distance alone.
+    std::uint8_t ebgp = config::BgpFamily{}.distance.front();
+    const auto& instances = router.effective().bgp;
+    if (const auto bgp = instances.find(internal(exec.vrf)); bgp != instances.end()) {
+        const auto settings = bgp->second.families.find(family);
+        if (settings != bgp->second.families.end()) ebgp = settings->second.distance.front();
     }
-    text += fmt::format("------\n{:<20}{:>12}\n", "Totals", total);
-    if (exec.json) {
-        return whole(
-            pretty(json::object{
-                {"routes", routes}, {"routesTotal", total}, {"routesTotalFib", tables.prefixes(*vrf, family)}}) +
-            "\n");
-    }
-    return whole(text);
+    struct Count {
+        const char* type;
+        std::size_t rib = 0, fib = 0;
+    };
+    struct State {
+        Walk walk;
+        std::array<Count, 5> counts{{{"connected"}, {"local"}, {"static"}, {"ebgp"}, {"ibgp"}}};
+    };
+    auto state = std::make_shared<State>(State{.walk = {*vrf, everything(family)}});
+    return Producer{[&router, json_wanted = exec.json, vrf = *vrf, ebgp, state](std::string& out) {
+        const bool more = state->walk.piece(router.core().tables, [&](const route::EntryView& entry) {
+            for (const auto& r : entry.routes) {
+                std::size_t row = 0;
+                switch (r.source) {
+                    case route::Source::Connected: row = 0; break;
+                    case route::Source::Local: row = 1; break;
+                    case route::Source::Static: row = 2; break;
+                    case route::Source::Bgp: row = r.distance == ebgp ? 3 : 4; break;
+                }
+                ++state->counts[row].rib;
+                if (in_fib(r)) ++state->counts[row].fib;
+            }
+        });
+        if (more) return true;
+        json::array routes;
+        auto text = fmt::format("{:<20} {:<20} {}  (vrf {})\n", "Route Source", "Routes", "FIB",
+                                display(router.vrfs().name(vrf)));
+        Count total{"Totals"};
+        const auto line = [](const Count& c) { return fmt::format("{:<20} {:<20} {:<20} \n", c.type, c.rib, c.fib); };
+        for (const auto& c : state->counts) {
+            if (c.rib == 0) continue;
+            total.rib += c.rib;
+            total.fib += c.fib;
+            routes.push_back(
+                {{"fib", c.fib}, {"rib", c.rib}, {"fibOffLoaded", 0}, {"fibTrapped", 0}, {"type", c.type}});
+            text += line(c);
+        }
+        text += "------\n" + line(total);
+        if (json_wanted)
+            text = pretty(json::object{{"routes", routes}, {"routesTotal", total.rib}, {"routesTotalFib", total.fib}}) +
+                   "\n";
+        out += text;
+        return false;
+    }};
 }
+
+namespace {
+
+const char* kind_name(api::NexthopKind kind)
+{
+    switch (kind) {
+        case api::NexthopKind::Adjacency: return "adjacency";
+        case api::NexthopKind::Glean: return "glean";
+        case api::NexthopKind::WireguardPeer: return "wireguard-peer";
+        case api::NexthopKind::WireguardLookup: return "wireguard-lookup";
+        case api::NexthopKind::Tunnel: return "tunnel";
+        case api::NexthopKind::Local: return "local";
+        case api::NexthopKind::Via: return "via";
+        case api::NexthopKind::Blackhole: return "blackhole";
+        case api::NexthopKind::Reject: return "reject";
+    }
+    return "";
+}
+
+}  // namespace
 
 Shown fib(Router& router, const config::Exec& exec)
 {
     // Without a destination: the routes that are installed. With one: what the dataplane itself answers.
-    if (!exec.prefix && !exec.address) {
-        auto all = exec;
-        return route(router, all);
-    }
+    if (!exec.prefix && !exec.address) return route(router, exec);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
     if (!vrf) return Error{Refused{"% VRF " + exec.vrf + " not found"}};
     const auto destination = exec.address ? *exec.address : exec.prefix->address;
@@ -309,9 +380,7 @@ Shown fib(Router& router, const config::Exec& exec)
     for (std::size_t i = 0; i < answer->members.size(); ++i) {
         const auto id = answer->members[i];
         const auto hop = router.core().programmer.nexthop(id);
-        static constexpr const char* kKinds[] = {"adjacency", "glean", "wireguard-peer", "wireguard-lookup",
-                                                 "local",     "via",   "blackhole",      "reject"};
-        const char* kind = hop ? kKinds[static_cast<std::size_t>(hop->kind)] : "unknown";
+        const char* kind = hop ? kind_name(hop->kind) : "unknown";
         const auto interface = hop ? router.interfaces().name(hop->interface) : std::string{};
         const auto peer = hop && hop->peer != kNoPeer ? router.wireguard().peer_name(hop->peer) : std::string{};
         const auto causes = i < answer->down_causes.size() ? answer->down_causes[i] : 0;
@@ -350,19 +419,40 @@ Shown nht(Router& router, const config::Exec& exec)
     const auto family = exec.family.value_or(Family::Ipv4);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
     if (!vrf) return Error{Refused{"% VRF " + exec.vrf + " not found"}};
+    json::object out;
     std::string text;
     router.core().tables.walk_tracked(*vrf, [&](const route::TrackingEvent& t) {
         if (t.address.family != family) return;
-        text += t.address.to_string() + "\n";
+        const auto address = t.address.to_string();
         const auto& r = t.resolution;
+        if (exec.json) {
+            json::object o{{"resolved", r.reachable}};
+            json::array nexthops;
+            for (const auto& hop : r.nexthops) nexthops.push_back(hop_json(router, {hop, true, false}));
+            if (r.reachable) {
+                o["protocol"] = protocol(r.source);
+                o["prefix"] = r.prefix.to_string();
+                o["nexthops"] = std::move(nexthops);
+            } else {
+                o["reason"] = r.reason;
+            }
+            out[address] = std::move(o);
+            return;
+        }
+        text += address + "\n";
         if (!r.reachable) {
             text += fmt::format(" unresolved ({})\n", r.reason);
             return;
         }
         text += fmt::format(" resolved via {}\n", protocol(r.source));
-        for (const auto& hop : r.nexthops) text += " " + hop_text(router, {hop, true, false}) + "\n";
+        for (const auto& hop : r.nexthops) {
+            const bool here = hop.type == route::NexthopType::Gateway && hop.gateway == t.address &&
+                              r.source == route::Source::Connected;
+            text += here ? fmt::format(" is directly connected, {}\n", router.interfaces().name(hop.interface))
+                         : " " + hop_text(router, {hop, true, false}) + "\n";
+        }
     });
-    return whole(text);
+    return whole(exec.json ? pretty(out) + "\n" : text);
 }
 
 }  // namespace culvert::runtime::show

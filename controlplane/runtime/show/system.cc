@@ -21,16 +21,63 @@ std::vector<std::string> address_texts(const InterfaceTable::Entry& e)
     return out;
 }
 
+// FRR's words for what it has, in `type`.
 const char* type_of(const InterfaceTable::Entry& e)
 {
     switch (e.kind()) {
-        case api::InterfaceKind::Loopback: return "loopback";
-        case api::InterfaceKind::Wireguard: return "wireguard";
-        case api::InterfaceKind::Tunnel: return "tunnel";
-        case api::InterfaceKind::Port: return "ethernet";
+        case api::InterfaceKind::Loopback: return "Loopback";
+        case api::InterfaceKind::Wireguard: return "WireGuard";
+        case api::InterfaceKind::Tunnel: return "Tunnel";
+        case api::InterfaceKind::Port: return "Ethernet";
     }
-    return "ethernet";
+    return "Ethernet";
 }
+
+// "1 hour, 2 minutes, 3 seconds", as `wg`.
+std::string spelled(Duration d)
+{
+    constexpr std::pair<const char*, long> kUnits[] = {
+        {"year", 365 * 86400}, {"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
+    auto left = std::chrono::duration_cast<std::chrono::seconds>(d).count();
+    std::string out;
+    for (const auto& [unit, seconds] : kUnits) {
+        const auto n = left / seconds;
+        left %= seconds;
+        if (n != 0) out += fmt::format("{}{} {}{}", out.empty() ? "" : ", ", n, unit, n == 1 ? "" : "s");
+    }
+    return out;
+}
+
+std::string ago(Duration d) { return d < 1s ? "Now" : spelled(d) + " ago"; }
+
+std::string flags_of(const InterfaceTable::Entry& e)
+{
+    std::string out = "<";
+    if (!e.config.shutdown) out += "UP,";
+    switch (e.kind()) {
+        case api::InterfaceKind::Loopback: out += "LOOPBACK,"; break;
+        case api::InterfaceKind::Port: out += "BROADCAST,"; break;
+        case api::InterfaceKind::Wireguard:
+        case api::InterfaceKind::Tunnel: out += "POINTOPOINT,NOARP,"; break;
+    }
+    if (e.up()) out += "RUNNING,";
+    if (e.kind() == api::InterfaceKind::Port) out += "MULTICAST,";
+    out.back() = '>';
+    return out;
+}
+
+// With a VRF named: what is in it alone.
+bool wanted(const config::Exec& exec, const InterfaceTable::Entry& e)
+{
+    if (!exec.interface.empty() && exec.interface != e.config.name) return false;
+    return exec.all_vrfs || exec.vrf == "all" || exec.vrf == e.config.vrf;
+}
+
+bool no_such_vrf(Router& router, const config::Exec& exec)
+{
+    return exec.vrf != "all" && !router.vrfs().id(exec.vrf);
+}
+Error<Refused> vrf_not_found(const config::Exec& exec) { return Error{Refused{"% VRF " + exec.vrf + " not found"}}; }
 
 }  // namespace
 
@@ -80,11 +127,12 @@ Shown vrf(Router& router, const config::Exec& exec)
 
 Shown interface(Router& router, const config::Exec& exec)
 {
+    if (no_such_vrf(router, exec)) return vrf_not_found(exec);
     json::object out;
     std::string text;
     bool found = exec.interface.empty();
     for (const auto& [name, e] : router.interfaces().all()) {
-        if (!exec.interface.empty() && name != exec.interface) continue;
+        if (!wanted(exec, e)) continue;
         found = true;
         const auto counters = router.interfaces().counters(e);
         const char* admin = e.config.shutdown ? "down" : "up";
@@ -104,6 +152,7 @@ Shown interface(Router& router, const config::Exec& exec)
                            {"mtu", e.mtu()},
                            {"ipMtu", e.ip_mtu()},
                            {"speed", 0},
+                           {"flags", flags_of(e)},
                            {"type", type_of(e)}};
             if (!e.config.description.empty()) o["description"] = e.config.description;
             if (!e.mac.is_zero()) o["hardwareAddress"] = hardware(e);
@@ -120,12 +169,14 @@ Shown interface(Router& router, const config::Exec& exec)
             continue;
         }
         text += fmt::format("Interface {} is {}, line protocol is {}\n", name, admin, oper);
-        text += fmt::format("  Link ups: {:7}    Link downs: {:5}    last change {} ago\n", e.link_ups, e.link_downs,
-                            uptime(e.changed_at, now()));
+        const auto since = uptime(e.changed_at, now());
+        text += fmt::format("  Link ups: {:7}    last: {}\n  Link downs: {:5}    last: {}\n", e.link_ups,
+                            e.up() && e.link_ups > 0 ? since + " ago" : "(never)", e.link_downs,
+                            !e.up() && e.link_downs > 0 ? since + " ago" : "(never)");
         text += fmt::format("  vrf: {}\n", display(e.config.vrf));
         if (!e.config.description.empty()) text += fmt::format("  Description: {}\n", e.config.description);
         text += fmt::format("  index {} metric 0 mtu {} ip mtu {}\n", index(e.id), e.mtu(), e.ip_mtu());
-        text += fmt::format("  Type: {}\n", type_of(e));
+        text += fmt::format("  flags: {}\n  Type: {}\n", flags_of(e), type_of(e));
         if (!e.mac.is_zero()) text += fmt::format("  HWaddr: {}\n", hardware(e));
         for (const auto& a : e.addresses())
             text += fmt::format("  {} {}\n", a.address.is_v4() ? "inet" : "inet6", a.to_string());
@@ -142,12 +193,16 @@ Shown interface(Router& router, const config::Exec& exec)
 
 Shown interface_brief(Router& router, const config::Exec& exec)
 {
+    if (no_such_vrf(router, exec)) return vrf_not_found(exec);
     json::object out;
     std::string text = fmt::format("{:<16}{:<8}{:<16}{}\n{:<16}{:<8}{:<16}{}\n", "Interface", "Status", "VRF",
                                    "Addresses", "---------", "------", "---", "---------");
     for (const auto& [name, e] : router.interfaces().all()) {
+        if (!wanted(exec, e)) continue;
         const char* status = e.up() ? "up" : "down";
-        const auto addresses = address_texts(e);
+        std::vector<std::string> addresses;  // as FRR: without link-local ones
+        for (const auto& a : e.addresses())
+            if (!a.address.is_link_local()) addresses.push_back(a.to_string());
         if (exec.json) {
             json::array list(addresses.begin(), addresses.end());
             out[name] = {{"status", status}, {"vrfName", display(e.config.vrf)}, {"addresses", list}};
@@ -155,7 +210,7 @@ Shown interface_brief(Router& router, const config::Exec& exec)
         }
         text += fmt::format("{:<16}{:<8}{:<16}{}\n", name, status, display(e.config.vrf),
                             addresses.empty() ? "" : addresses.front());
-        for (std::size_t i = 1; i < addresses.size(); ++i) text += fmt::format("{:<40}{}\n", "", addresses[i]);
+        for (std::size_t i = 1; i < addresses.size(); ++i) text += fmt::format("{:<40}+ {}\n", "", addresses[i]);
     }
     return whole(exec.json ? pretty(out) + "\n" : text);
 }
@@ -237,10 +292,13 @@ Shown dataplane_ports(Router& router, const config::Exec& exec)
 
 Shown neighbors(Router& router, const config::Exec& exec)
 {
+    if (no_such_vrf(router, exec)) return vrf_not_found(exec);
     const auto family = exec.command == config::ExecCommand::ShowArp ? Family::Ipv4 : Family::Ipv6;
     json::object out;
     std::string text = fmt::format("{:<40}{:<16}{:<19}{:<12}{}\n", "Address", "Interface", "MAC", "State", "Age");
     for (const auto& e : router.neighbors().engine().entries(family, now())) {
+        const auto* entry = router.interfaces().find(e.interface);
+        if (entry && !wanted(exec, *entry)) continue;
         const auto interface = router.interfaces().name(e.interface);
         const auto age = std::chrono::duration_cast<std::chrono::seconds>(e.age).count();
         const auto mac = e.mac.is_zero() ? std::string{"-"} : e.mac.to_string();
@@ -304,13 +362,11 @@ Shown wireguard(Router& router, const config::Exec& exec)
             if (v.endpoint) text += fmt::format("  endpoint: {}\n", v.endpoint->to_string());
             text += fmt::format("  allowed ips: {}{}\n", allowed.empty() ? "(none)" : allowed,
                                 p.config->routes_bgp ? " and what BGP routes" : "");
-            if (v.latest_handshake)
-                text += fmt::format("  latest handshake: {} ago\n", uptime(*v.latest_handshake, at));
+            if (v.latest_handshake) text += fmt::format("  latest handshake: {}\n", ago(at - *v.latest_handshake));
             text += fmt::format("  state: {}\n", name(v.state));
             if (rx + tx > 0) text += fmt::format("  transfer: {} received, {} sent\n", octets(rx), octets(tx));
             if (v.persistent_keepalive > 0s)
-                text += fmt::format("  persistent keepalive: every {} seconds\n",
-                                    std::chrono::duration_cast<std::chrono::seconds>(v.persistent_keepalive).count());
+                text += fmt::format("  persistent keepalive: every {}\n", spelled(v.persistent_keepalive));
         }
         if (exec.json)
             out[i.name] = {{"publicKey", crypto::to_base64(i.public_key)},
