@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -179,7 +180,7 @@ int run(const Arguments& arguments, config::Parsed parsed, int signals, io::Guar
     }
     runtime::Loop loop;
     runtime::Router router{loop, **dataplane};
-    const auto problems = router.commit(parsed.model, {arguments.file, &parsed.sources});
+    const auto problems = router.commit(parsed.model, {arguments.file, &parsed.sources}, true);
     if (!problems.empty()) {
         print(problems);
         return 1;
@@ -219,11 +220,12 @@ int main(int argc, char** argv)
 
     auto parsed = read_configuration(arguments->file);
     if (!parsed) return 1;
-    if (const auto problems = runtime::Router::check(parsed->model, {arguments->file, &parsed->sources});
-        !problems.empty()) {
-        print(problems);
-        return 1;
-    }
+    // What was saved half finished starts again as it ran, without the unfinished objects.
+    const auto problems = runtime::Router::check(parsed->model, {arguments->file, &parsed->sources});
+    print(problems);
+    const bool startable =
+        std::ranges::all_of(problems, [](const auto& p) { return p.kind == config::Diagnostic::Kind::Unfinished; });
+    if (!startable || (arguments->check && !problems.empty())) return 1;
     print(config::warnings(parsed->model, {.file = arguments->file, .sources = &parsed->sources}));
     if (arguments->check) return 0;
 

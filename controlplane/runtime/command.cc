@@ -52,7 +52,7 @@ ConfigurationStore::ConfigurationStore(Router& router, std::string file)
           log::warning("config", "the commit was not confirmed in time: going back");
           const auto before = std::move(*unconfirmed_);
           unconfirmed_.reset();
-          for (const auto& p : router_.commit(before, {})) log::error("config", "{}", p.to_string());
+          for (const auto& p : router_.commit(before, {}, true)) log::error("config", "{}", p.to_string());
       })
 {
     history_.push(router.running());
@@ -125,9 +125,12 @@ std::vector<config::Diagnostic> ConfigurationStore::reload()
     text << in.rdbuf();
     const auto parsed = config::parse(text.str(), file_);
     if (!parsed.diagnostics.empty()) return parsed.diagnostics;
-    auto problems = router_.commit(parsed.model, {file_, &parsed.sources});
-    if (problems.empty()) history_.push(parsed.model);
-    return problems;
+    const Router::Origin origin{file_, &parsed.sources};
+    auto problems = router_.commit(parsed.model, origin, true);
+    if (!problems.empty()) return problems;
+    for (const auto& p : Router::check(parsed.model, origin)) log::warning("config", "{}", p.to_string());
+    history_.push(parsed.model);
+    return {};
 }
 
 // ---- session
@@ -137,7 +140,7 @@ CommandSession::CommandSession(ConfigurationStore& store) : store_(store) {}
 
 CommandSession::Answer CommandSession::refuse(std::string message, int status)
 {
-    if (!message.empty() && message.back() != '\n') message += '\n';
+    while (message.ends_with('\n')) message.pop_back();  // the shell ends the line
     Answer answer;
     answer.status = status;
     answer.error = std::move(message);
