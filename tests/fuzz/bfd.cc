@@ -4,6 +4,7 @@
 // never Up past the time that it promises, and it never holds up the engine.
 #include "base/check.h"
 #include "dataplane/bfd/engine.h"
+#include "tests/fuzz/up_to.h"
 
 #include <cstdint>
 #include <vector>
@@ -95,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         from.stamp = now - std::chrono::microseconds{in.u8() * 64};
         switch (op % 8) {
             case 0: {  // anything
-                const auto payload = in.take(std::min<std::size_t>(in.u8() % 80, in.remaining()));
+                const auto payload = fuzz::up_to(in.u8() % 80, in);
                 engine.on_packet(payload, from, now);
                 engine.on_echo(payload, from, now);
                 break;

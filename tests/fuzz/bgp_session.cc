@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "controlplane/bgp/encode.h"
 #include "controlplane/bgp/session.h"
+#include "tests/fuzz/up_to.h"
 
 #include <array>
 
@@ -118,8 +119,7 @@ private:
         auto& socket = sockets_[op >> 7];
         switch (op & 7) {
             case 0:
-                if (socket == Socket::Open)
-                    apply(session_.on_bytes(side, in_.take(std::min<std::size_t>(in_.remaining(), in_.u8())), now_));
+                if (socket == Socket::Open) apply(session_.on_bytes(side, fuzz::up_to(in_.u8(), in_), now_));
                 break;
             case 1:
             case 2:

@@ -4,10 +4,7 @@
 //
 // Input: pieces of { how, length 16, octets }.
 
-#include "base/check.h"
-#include "tests/unit/node/router.h"
-
-#include <algorithm>
+#include "tests/fuzz/router_input.h"
 
 using namespace culvert;
 using namespace culvert::dataplane::test;
@@ -84,44 +81,21 @@ void populate(Router& r)
     }
 }
 
-// What follows the IP header: ESP, in UDP if asked.
+// ESP behind an IP header, in UDP if asked.
 Octets outer(bool v6, bool udp, const Octets& esp)
 {
-    if (udp) {
-        const auto p = v6 ? packet(Udp6{.from = there(true).v6(),
-                                        .to = here(true).v6(),
-                                        .from_port = 4500,
-                                        .to_port = 4500,
-                                        .payload = esp.size()})
-                          : packet(Udp4{.from = there(false).v4(),
-                                        .to = here(false).v4(),
-                                        .from_port = 4500,
-                                        .to_port = 4500,
-                                        .payload = esp.size()});
-        Octets out = p;
-        std::copy(esp.begin(), esp.end(), out.end() - static_cast<std::ptrdiff_t>(esp.size()));
-        return out;
-    }
-    Octets out((v6 ? 40 : 20) + esp.size());
-    std::copy(esp.begin(), esp.end(), out.begin() + (v6 ? 40 : 20));
-    if (v6) {
-        auto& h = header6(out);
-        h.version_class_flow = 6u << 28;
-        h.payload_length = static_cast<std::uint16_t>(esp.size());
-        h.next_header = 50;
-        h.hop_limit = 64;
-        h.source = there(true).v6();
-        h.destination = here(true).v6();
-    } else {
-        auto& h = header4(out);
-        h.version_ihl = 0x45;
-        h.total_length = static_cast<std::uint16_t>(out.size());
-        h.ttl = 64;
-        h.protocol = 50;
-        h.source = there(false).v4().value;
-        h.destination = here(false).v4().value;
-        h.compute_checksum();
-    }
+    if (!udp) return packet(there(v6), here(v6), wire::Protocol::Esp, esp);
+    auto out = v6 ? packet(Udp6{.from = there(true).v6(),
+                                .to = here(true).v6(),
+                                .from_port = 4500,
+                                .to_port = 4500,
+                                .payload = esp.size()})
+                  : packet(Udp4{.from = there(false).v4(),
+                                .to = here(false).v4(),
+                                .from_port = 4500,
+                                .to_port = 4500,
+                                .payload = esp.size()});
+    std::copy(esp.begin(), esp.end(), out.end() - static_cast<std::ptrdiff_t>(esp.size()));
     return out;
 }
 
@@ -129,57 +103,41 @@ Octets outer(bool v6, bool udp, const Octets& esp)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    pool();
-    {
-        static auto* router = [] {
-            auto* r = new Router;
-            populate(*r);
-            return r;
-        }();
-        Router& r = *router;
-        std::vector<api::ProtectionActivity> activity(8);
-        esp::SaTable peer{r.aead, activity};
-        for (const auto& t : kTunnels) peer.apply(sa(t, api::SaDirection::Outbound), r.context.now);
+    auto& r = fuzz::router(populate);
+    std::vector<api::ProtectionActivity> activity(8);
+    esp::SaTable peer{r.aead, activity};
+    for (const auto& t : kTunnels) peer.apply(sa(t, api::SaDirection::Outbound), r.context.now);
 
-        Reader in{{data, size}};
-        while (!in.empty()) {
-            const auto how = in.u8();
-            const auto length = std::min<std::size_t>(in.u16() % 1500, in.remaining());
-            const auto bytes = in.take(length);
-            const auto& t = kTunnels[how & 3];
-            if ((how & 0x30) == 0x30) {
-                r.advance(Duration{1ms} * length);
-                continue;
-            }
-            Octets esp(bytes.begin(), bytes.end());
-            if ((how & 0x10) != 0) {  // sealed; the first octet is the next header
-                const std::uint8_t next_header = esp.empty() ? 59 : esp[0];
-                if (!esp.empty()) esp.erase(esp.begin());
-                Octets buffer(esp::kMaxFront + esp.size() + esp::kMaxBack);
-                std::copy(esp.begin(), esp.end(), buffer.begin() + esp::kMaxFront);
-                esp::SealJob job{.protection = t.id,
-                                 .data = buffer.data() + esp::kMaxFront,
-                                 .length = static_cast<std::uint32_t>(esp.size()),
-                                 .next_header = next_header};
-                const std::size_t front = peer.sending(t.id)->front;
-                peer.seal({&job, 1}, r.context.now);
-                CULVERT_CHECK(job.verdict == Verdict::Forward);
-                esp.assign(job.data - front, job.data - front + job.sealed_length);
-            } else if ((how & 0x40) != 0 && esp.size() >= 4) {  // an SPI that is known
-                esp[0] = esp[1] = 0;
-                esp[2] = 0x10;
-                esp[3] = static_cast<std::uint8_t>(index(t.id));
-            }
-            const bool udp = (how & 4) != 0 ? !t.udp : t.udp;
-            const auto p = outer(t.v6, udp, esp);
-            r.from_wan(p);
+    Reader in{{data, size}};
+    while (!in.empty()) {
+        const auto how = in.u8();
+        auto esp = fuzz::piece(in, 1500);
+        const auto& t = kTunnels[how & 3];
+        if ((how & 0x30) == 0x30) {
+            r.advance(Duration{1ms} * esp.size());
+            continue;
         }
-        r.sent.clear();
-        r.host.clear();
-        r.events();
-        r.punts();
-        r.pipeline.shut_down();
-        CULVERT_CHECK(pool().in_use() == 0);
+        if ((how & 0x10) != 0) {  // sealed; the first octet is the next header
+            const std::uint8_t next_header = esp.empty() ? 59 : esp[0];
+            if (!esp.empty()) esp.erase(esp.begin());
+            Octets buffer(esp::kMaxFront + esp.size() + esp::kMaxBack);
+            std::copy(esp.begin(), esp.end(), buffer.begin() + esp::kMaxFront);
+            esp::SealJob job{.protection = t.id,
+                             .data = buffer.data() + esp::kMaxFront,
+                             .length = static_cast<std::uint32_t>(esp.size()),
+                             .next_header = next_header};
+            const std::size_t front = peer.sending(t.id)->front;
+            peer.seal({&job, 1}, r.context.now);
+            CULVERT_CHECK(job.verdict == Verdict::Forward);
+            esp.assign(job.data - front, job.data - front + job.sealed_length);
+        } else if ((how & 0x40) != 0 && esp.size() >= 4) {  // an SPI that is known
+            esp[0] = esp[1] = 0;
+            esp[2] = 0x10;
+            esp[3] = static_cast<std::uint8_t>(index(t.id));
+        }
+        const bool udp = (how & 4) != 0 ? !t.udp : t.udp;
+        r.from_wan(outer(t.v6, udp, esp));
     }
+    fuzz::end(r);
     return 0;
 }

@@ -3,6 +3,7 @@
 // of its own.
 #include "base/check.h"
 #include "controlplane/neighbor/engine.h"
+#include "tests/fuzz/up_to.h"
 
 #include <algorithm>
 
@@ -39,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Reader in{Bytes{data, size}};
     while (!in.empty()) {
         now += std::chrono::milliseconds(in.u8() * 16);
-        const Bytes frame = in.take(std::min<std::size_t>(in.u8(), in.remaining()));
+        const Bytes frame = fuzz::up_to(in.u8(), in);
         if (const auto message = decode(frame)) {
             const auto again =
                 std::visit([&](const auto& body) { return encode(message->to, message->from, body); }, message->body);

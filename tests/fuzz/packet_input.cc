@@ -4,10 +4,8 @@
 // lan, of the wan, with a good header in front (so that the fuzzer needn't find MAC addresses and checksums), from the
 // host link, or as time that passes.
 
-#include "base/check.h"
+#include "tests/fuzz/router_input.h"
 #include "tests/unit/node/tunnels.h"
-
-#include <algorithm>
 
 using namespace culvert;
 using namespace culvert::dataplane::test;
@@ -34,52 +32,27 @@ void populate(Router& r)
     install_wireguard_keys(r);
 }
 
-void mend(Octets& p)
-{
-    if (p.size() >= 20 && p[0] >> 4 == 4 && 4u * (p[0] & 15) <= p.size()) {
-        header4(p).total_length = static_cast<std::uint16_t>(p.size());
-        header4(p).compute_checksum();
-    } else if (p.size() >= 40 && p[0] >> 4 == 6) {
-        header6(p).payload_length = static_cast<std::uint16_t>(p.size() - 40);
-    }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    pool();
-    {
-        static auto* router = [] {
-            auto* r = new Router;
-            populate(*r);
-            return r;
-        }();
-        Router& r = *router;
-        Reader in{{data, size}};
-        while (!in.empty()) {
-            const auto source = in.u8();
-            const auto length = std::min<std::size_t>(in.u16() % 2000, in.remaining());
-            const auto bytes = in.take(length);
-            Octets p(bytes.begin(), bytes.end());
-            if ((source & 0x80) != 0) mend(p);
-            switch (source & 7) {
-                case 0: r.receive(kLan, p); break;
-                case 1: r.receive(kWan, p); break;
-                case 2: r.receive(kLan, frame(kLanMac, kHostMac, wire::EtherType::Ipv4, p)); break;
-                case 3: r.receive(kWan, frame(kWanMac, kPeerMac, wire::EtherType::Ipv4, p)); break;
-                case 4: r.receive(kLan, frame(kLanMac, kHostMac, wire::EtherType::Ipv6, p)); break;
-                case 5: r.receive(kWan, frame(kWanMac, kPeerMac, wire::EtherType::Ipv6, p)); break;
-                case 6: r.from_host(p); break;
-                default: r.advance(Duration{1ms} * length); break;
-            }
+    auto& r = fuzz::router(populate);
+    Reader in{{data, size}};
+    while (!in.empty()) {
+        const auto source = in.u8();
+        auto p = fuzz::piece(in);
+        if ((source & 0x80) != 0) fuzz::mend(p);
+        switch (source & 7) {
+            case 0: r.receive(kLan, p); break;
+            case 1: r.receive(kWan, p); break;
+            case 2: r.receive(kLan, frame(kLanMac, kHostMac, wire::EtherType::Ipv4, p)); break;
+            case 3: r.receive(kWan, frame(kWanMac, kPeerMac, wire::EtherType::Ipv4, p)); break;
+            case 4: r.receive(kLan, frame(kLanMac, kHostMac, wire::EtherType::Ipv6, p)); break;
+            case 5: r.receive(kWan, frame(kWanMac, kPeerMac, wire::EtherType::Ipv6, p)); break;
+            case 6: r.from_host(p); break;
+            default: r.advance(Duration{1ms} * p.size()); break;
         }
-        r.sent.clear();
-        r.host.clear();
-        r.events();
-        r.punts();
-        r.pipeline.shut_down();
-        CULVERT_CHECK(pool().in_use() == 0);
     }
+    fuzz::end(r);
     return 0;
 }

@@ -2,6 +2,7 @@
 // messages and lets time pass. Whatever it does, no altered message is accepted, and time alone never makes a timer
 // spin.
 #include "controlplane/wireguard/engine.h"
+#include "tests/fuzz/up_to.h"
 #include "tests/sim/wireguard/box.h"
 
 #include <cstdint>
@@ -76,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 break;
             }
             case 4: {  // is made up
-                const Bytes bytes = in.take(std::min<std::size_t>(in.u8(), in.remaining()));
+                const Bytes bytes = fuzz::up_to(in.u8(), in);
                 deliver({at_a, at_b, {bytes.begin(), bytes.end()}});
                 deliver({at_b, at_a, {bytes.begin(), bytes.end()}});
                 break;
