@@ -19,8 +19,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/interop"))
-import bfd_engine  # noqa: E402
-from lab import Lab, run, wait_for  # noqa: E402
+from lab import BUILD, Lab, run, wait_for  # noqa: E402
+
+PEER = BUILD / "tests/support/bfd-peer"
 
 FLOOD = """
 import socket, sys
@@ -69,14 +70,13 @@ def one(name, seconds, interval):
     stop = []
     with Lab("cvbfdl") as lab:
         lab.bridge("wan", ("r", "wan0"), ("p", "wan0"), ("q", "wan0"))
-        macs = {n: bfd_engine.mac(lab, n, "wan0") for n in "rpq"}
+        macs = {n: lab.exec(n, "cat", "/sys/class/net/wan0/address").stdout.strip() for n in "rpq"}
         lab.address("p", "wan0", "203.0.113.3/24")
         run("ip", "-n", lab.ns("p"), "neigh", "replace", "203.0.113.1", "lladdr", macs["r"], "dev", "wan0", "nud", "permanent")
         lab.route("p", "198.51.100.0/24", "203.0.113.1")
         common = [f"tx={interval}", f"rx={interval}", f"seconds={seconds + 8}"]
-        peer = str(bfd_engine.PEER)
-        far = lab.start("far", "q", [peer, "wan0", "203.0.113.2", "203.0.113.1", macs["r"], *common])
-        near = lab.start("near", "r", [peer, "wan0", "203.0.113.1", "203.0.113.2", macs["q"], *common, words])
+        far = lab.start("far", "q", [PEER, "wan0", "203.0.113.2", "203.0.113.1", macs["r"], *common])
+        near = lab.start("near", "r", [PEER, "wan0", "203.0.113.1", "203.0.113.2", macs["q"], *common, words])
         wait_for("the session", lambda: "state Up" in near.text(), 15)
         tid = next(t for t in (worker(p) for p in descendants(near.popen.pid)) if t)
         if command:

@@ -1,5 +1,4 @@
-// A dataplane that speaks BFD over one kernel netdev and does nothing else: for tests against other implementations
-// and for measurements, without a control plane.
+// A dataplane that speaks BFD over one kernel netdev and does nothing else: for measurements without a control plane.
 //
 //   bfd-peer NETDEV LOCAL PEER PEER_MAC [name=value...]
 //     tx, rx      microseconds           mult      sessions' multiplier
