@@ -195,6 +195,9 @@ def test_bfd_frr_echo():
         time.sleep(2)
         if not is_up(r) or not peer_up():
             raise Failure(f"echo took the session down: {session(r)}")
+        s = session(r)
+        if not 0 < s["rtt-min"] <= s["rtt-avg"] <= s["rtt-max"] < 1_000_000:
+            raise Failure(f"round trips: {s}")
         return f"{counters(r)['echo-packet-input']} of our echoes came back, {theirs()['echo-packet-input']} of FRR's"
 
 
