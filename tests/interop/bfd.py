@@ -213,6 +213,9 @@ def test_bfd_frr_echo():
             raise Failure(f"echo took the session down: {session(r)} {c}")
         if c["echo-packet-input"] < c["echo-packet-output"] - 3:
             raise Failure(f"our echoes get lost: {c}")
+        s = session(r)
+        if not 0 < s["rtt-min"] <= s["rtt-avg"] <= s["rtt-max"] < 1_000_000:
+            raise Failure(f"round trips: {s}")
         return f"{c['echo-packet-input']} of our echoes came back, {theirs()['echo-packet-input']} of FRR's"
 
 

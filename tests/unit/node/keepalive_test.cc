@@ -79,6 +79,7 @@ TEST_F(KeepaliveTimers, AfterSoManyInARowItIsDownOnceAndBackWithTheFirstAnswer)
 TEST_F(KeepaliveTimers, OneAnswerInBetweenStartsTheCountAnew)
 {
     engine.apply({kTunnel, 1, 3}, kT0);
+    run(kT0, 5ms);
     for (int i = 0; i < 20; ++i) {
         run(now + 2s);
         run(now + 1s, 5ms);
