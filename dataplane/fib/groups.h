@@ -7,6 +7,7 @@
 #include "dataplane/fib/rcu.h"
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -61,15 +62,23 @@ public:
     // outside. When nothing at all is live, a next hop that is only lost.
     Path pick(GroupId id, std::uint32_t flow_hash) const noexcept
     {
+        return pick(id, [flow_hash] { return flow_hash; });
+    }
+    // `flow_hash` is std::uint32_t(): not asked for where there is nothing to choose.
+    template <class FlowHash>
+        requires std::invocable<FlowHash&>
+    Path pick(GroupId id, FlowHash&& flow_hash) const noexcept
+    {
         // Nearly always the bucket's own member is live and final.
         if (index(id) < kMaxGroups) [[likely]] {
             if (const auto* g = groups_[index(id)].load(std::memory_order_acquire)) [[likely]] {
-                const auto* n = nexthops_.live(g->of(flow_hash));
+                const bool one = g->count == 1;
+                const auto* n = nexthops_.live(one ? *g->nexthops() : g->of(flow_hash()));
                 if (n && n->kind != NexthopKind::Via) [[likely]]
-                    return {.nexthop = n, .miss = Path::Miss::None, .every_flow = g->count == 1};
+                    return {.nexthop = n, .miss = Path::Miss::None, .every_flow = one};
             }
         }
-        return search(id, flow_hash);
+        return search(id, flow_hash());
     }
 
     // ---- the writer

@@ -21,6 +21,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace culvert::fib {
@@ -129,7 +130,12 @@ public:
 
     const NexthopTable& nexthops() const noexcept { return nexthops_; }
     const GroupTable& groups() const noexcept { return groups_; }
-    Path pick(GroupId group, std::uint32_t flow_hash) const noexcept { return groups_.pick(group, flow_hash); }
+    // A number, or what gives it when it is asked.
+    template <class FlowHash>
+    Path pick(GroupId group, FlowHash&& flow_hash) const noexcept
+    {
+        return groups_.pick(group, std::forward<FlowHash>(flow_hash));
+    }
 
     // ---- down words
     // What a worker names when it sets a word; even when there is no such thing (now).

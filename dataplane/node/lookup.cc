@@ -4,6 +4,7 @@
 
 #include <array>
 #include <span>
+#include <utility>
 
 namespace culvert::node {
 
@@ -40,19 +41,19 @@ public:
     explicit Paths(const fib::Tables& tables) noexcept : tables_(tables) {}
     // `flow_hash` is std::uint32_t(): only asked for where it matters.
     template <class FlowHash>
-    const fib::Path& pick(Leaf leaf, FlowHash&& flow_hash) noexcept
+    fib::Path pick(Leaf leaf, FlowHash&& flow_hash) noexcept
     {
-        if (leaf != leaf_ || !path_.every_flow) {
-            leaf_ = leaf;
-            path_ = tables_.pick(leaf.group(), flow_hash());
-        }
-        return path_;
+        if (every_ != nullptr && leaf == leaf_) return {.nexthop = every_, .miss = fib::Path::Miss::None};
+        const auto path = tables_.pick(leaf.group(), std::forward<FlowHash>(flow_hash));
+        leaf_ = leaf;
+        every_ = path.every_flow ? path.nexthop : nullptr;
+        return path;
     }
 
 private:
     const fib::Tables& tables_;
     Leaf leaf_{};
-    fib::Path path_{};
+    const fib::Nexthop* every_ = nullptr;  // what all flows to the leaf take
 };
 
 template <class Ip>
@@ -73,7 +74,7 @@ void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_
         if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
         return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kNoRouteCode);
     }
-    const auto& path = paths.pick(leaf, [&] { return flow<Ip>(ctx, m); });
+    const auto path = paths.pick(leaf, [&] { return flow<Ip>(ctx, m); });
     if (!path) [[unlikely]] {
         if (path.miss == fib::Path::Miss::TooDeep) return meta.end(Verdict::DropNestedTooDeep);
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
