@@ -1,7 +1,7 @@
 #pragma once
 
+#include "base/descriptor.h"
 #include "base/result.h"
-#include "config/shell/descriptor.h"
 #include "config/shell/protocol.h"
 
 #include <deque>

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "base/descriptor.h"
 #include "base/ip.h"
 #include "base/result.h"
-#include "controlplane/runtime/descriptor.h"
 
 #include <cstdint>
 #include <functional>

@@ -1,5 +1,6 @@
 #include "dataplane/io/guardian.h"
 
+#include "base/descriptor.h"
 #include "dataplane/io/netdev.h"
 #include "dataplane/io/silence.h"
 
@@ -48,31 +49,6 @@ struct Request {
     char device[16];
 };
 
-class Fd {
-public:
-    explicit Fd(int fd = -1) noexcept : fd_(fd) {}
-    ~Fd() { reset(); }
-    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Fd& operator=(Fd&& other) noexcept
-    {
-        if (this != &other) {
-            reset();
-            fd_ = std::exchange(other.fd_, -1);
-        }
-        return *this;
-    }
-    int get() const noexcept { return fd_; }
-    explicit operator bool() const noexcept { return fd_ >= 0; }
-    void reset() noexcept
-    {
-        if (fd_ >= 0) close(fd_);
-        fd_ = -1;
-    }
-
-private:
-    int fd_;
-};
-
 // The lock on a netdev: an abstract socket, so that it is one a network namespace and goes with its holder.
 struct LockName {
     sockaddr_un address{};
@@ -88,18 +64,18 @@ struct LockName {
     const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&address); }
 };
 
-Fd try_lock(int ifindex)
+Descriptor try_lock(int ifindex)
 {
-    Fd s{socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    Descriptor s{socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
     const LockName name{ifindex};
-    if (!s || bind(s.get(), name.get(), name.length) != 0 || listen(s.get(), 8) != 0) return Fd{};
+    if (!s || bind(s.get(), name.get(), name.length) != 0 || listen(s.get(), 8) != 0) return Descriptor{};
     return s;
 }
 
 // The daemon that holds the netdev, as its guardian says; 0 when there is none or it is just going.
 pid_t holder(int ifindex)
 {
-    const Fd s{socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    const Descriptor s{socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
     const LockName name{ifindex};
     const timeval limit{0, 500'000};
     if (!s || setsockopt(s.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
@@ -135,11 +111,11 @@ bool dying(pid_t pid)
     return false;
 }
 
-Result<Fd, std::string> lock_netdev(const Netdev& device)
+Result<Descriptor, std::string> lock_netdev(const Netdev& device)
 {
     const auto give_up = Clock::now() + kPatience;
     for (;;) {
-        Fd lock = try_lock(device.index);
+        Descriptor lock = try_lock(device.index);
         if (lock) return lock;
         if (errno != EADDRINUSE) return Error{fmt::format("{}: lock: {}", device.name, std::strerror(errno))};
         const pid_t pid = holder(device.index);
@@ -158,8 +134,8 @@ Result<Fd, std::string> lock_netdev(const Netdev& device)
 
 struct Taken {
     std::string name;
-    Fd netns;
-    Fd lock;
+    Descriptor netns;
+    Descriptor lock;
     NetdevState state;
     Silence silence;
 };
@@ -216,18 +192,18 @@ private:
         const auto n = recvmsg(socket_, &message, MSG_CMSG_CLOEXEC);
         if (n < 0 && errno == EINTR) return true;
         if (n != static_cast<ssize_t>(sizeof request)) return false;
-        Fd netns;
+        Descriptor netns;
         if (const cmsghdr* c = CMSG_FIRSTHDR(&message); c && c->cmsg_type == SCM_RIGHTS) {
             int fd;
             std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
-            netns = Fd{fd};
+            netns = Descriptor{fd};
         }
         request.device[sizeof request.device - 1] = 0;
         const std::string answer = handle(request, std::move(netns));
         return send(socket_, answer.data(), answer.size(), MSG_NOSIGNAL) >= 0;
     }
 
-    std::string handle(const Request& request, Fd netns)
+    std::string handle(const Request& request, Descriptor netns)
     {
         const std::string name = request.device;
         switch (request.order) {
@@ -251,7 +227,7 @@ private:
         return "unknown order";
     }
 
-    std::string take(const Request& request, Fd netns)
+    std::string take(const Request& request, Descriptor netns)
     {
         if (!netns || setns(netns.get(), CLONE_NEWNET) != 0)
             return fmt::format("{}: its network namespace can't be entered: {}", request.device, std::strerror(errno));
@@ -293,7 +269,7 @@ private:
 
     void tell_holder(int lock) const
     {
-        const Fd asking{accept4(lock, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+        const Descriptor asking{accept4(lock, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
         if (asking) send(asking.get(), &daemon_, sizeof daemon_, MSG_NOSIGNAL);
     }
 
@@ -364,7 +340,7 @@ Result<void, std::string> Guardian::ask(int order, const std::string& device, st
     request.force = force;
     device.copy(request.device, sizeof request.device - 1);
 
-    const Fd netns{open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)};
+    const Descriptor netns{open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)};
     if (!netns) return Error{fmt::format("/proc/thread-self/ns/net: {}", std::strerror(errno))};
     iovec io{&request, sizeof request};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};

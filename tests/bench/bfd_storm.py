@@ -91,6 +91,8 @@ def main():
                     feed.ask("withdraw", "start")
                     wait_for("an empty table", lambda: system.prefixes() < 10, 120, every=0.5)
                 flood.join()
+            if sum(rates) == 0 or len(rates) < options.seconds // 40:
+                raise Failure(f"there was no traffic beside the table: {rates} Mbit/s")
         flaps = 0
         for n, router in system.routers.items():
             after = counters(router)

@@ -60,9 +60,9 @@ def descendants(pid):
 
 
 def load(lab, stop):
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
-    hogs.append(lab.start("flood", "p", [sys.executable, "-c", FLOOD]).popen)
-    stop += hogs
+    for _ in range(os.cpu_count()):
+        stop.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+    stop.append(lab.start("flood", "p", [sys.executable, "-c", FLOOD]).popen)
 
 
 def one(name, seconds, interval):

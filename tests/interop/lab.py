@@ -388,8 +388,8 @@ class Lab:
 
     def tcp(self, server, client, address, seconds=3):
         """Mbit/s of one TCP connection."""
-        listener = self.start(f"iperf-{server}-{time.monotonic_ns()}", server, ["iperf3", "-s", "-1", "-B", address])
-        time.sleep(0.3)
+        listener = self.start(f"iperf-{server}-{time.monotonic_ns()}", server, ["iperf3", "-s", "-1", "--forceflush", "-B", address])
+        wait_for("iperf3", lambda: "listening" in listener.text())
         result = self.exec(client, "iperf3", "-c", address, "-t", seconds, "-J", timeout=seconds + 30)
         listener.kill()
         return json.loads(result.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6

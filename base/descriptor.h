@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace culvert::runtime {
+namespace culvert {
 
 // A file descriptor that is closed with its owner.
 class Descriptor {
@@ -26,7 +26,7 @@ public:
     explicit operator bool() const noexcept { return fd_ >= 0; }
     void reset() noexcept
     {
-        if (fd_ >= 0) close(fd_);
+        if (fd_ >= 0) ::close(fd_);
         fd_ = -1;
     }
 
@@ -34,4 +34,4 @@ private:
     int fd_ = -1;
 };
 
-}  // namespace culvert::runtime
+}  // namespace culvert
