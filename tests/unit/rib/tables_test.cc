@@ -85,7 +85,9 @@ TEST(HandleIndex, CostsFewOctetsAndShrinks)
     constexpr std::uint32_t kCount = 200000;
     for (std::uint32_t h = 1; h <= kCount; ++h) {
         index.insert(hash(h), h);
-        if (h % 5000 == 0) ASSERT_LE(static_cast<double>(index.octets()) / h, h < 20000 ? 12.0 : 10.0) << h;
+        if (h % 5000 == 0) {
+            ASSERT_LE(static_cast<double>(index.octets()) / h, h < 20000 ? 12.0 : 10.0) << h;
+        }
     }
     for (std::uint32_t h = 1; h <= kCount; ++h)
         ASSERT_EQ(index.find(hash(h), [&](std::uint32_t found) { return found == h; }), h);
