@@ -1,9 +1,11 @@
+#include "base/item_pool.h"
 #include "controlplane/rib/attribute_table.h"
 #include "controlplane/rib/blob_store.h"
 #include "controlplane/rib/change_log.h"
 #include "controlplane/rib/handle_index.h"
-#include "base/item_pool.h"
+#include "controlplane/rib/handle_map.h"
 #include "controlplane/rib/prefix_table.h"
+#include "controlplane/rib/set_pairs.h"
 
 #include <gtest/gtest.h>
 
@@ -74,6 +76,55 @@ TEST(HandleIndex, AgreesWithAMapUnderRandomEdits)
             EXPECT_EQ(index.octets(), 0U);
         }
     }
+}
+
+TEST(HandleIndex, CostsFewOctetsAndShrinks)
+{
+    HandleIndex index;
+    const auto hash = [](std::uint32_t h) { return mix(h * 0x9e3779b97f4a7c15ULL); };
+    constexpr std::uint32_t kCount = 200000;
+    for (std::uint32_t h = 1; h <= kCount; ++h) {
+        index.insert(hash(h), h);
+        if (h % 5000 == 0) {
+            ASSERT_LE(static_cast<double>(index.octets()) / h, h < 20000 ? 12.0 : 10.0) << h;
+        }
+    }
+    for (std::uint32_t h = 1; h <= kCount; ++h)
+        ASSERT_EQ(index.find(hash(h), [&](std::uint32_t found) { return found == h; }), h);
+    const auto full = index.octets();
+    for (std::uint32_t h = 1; h <= kCount; ++h) {
+        if (h % 10 != 0) index.erase(hash(h), h);
+    }
+    EXPECT_LT(index.octets(), full / 3);
+    for (std::uint32_t h = 1; h <= kCount; ++h)
+        ASSERT_EQ(index.find(hash(h), [&](std::uint32_t found) { return found == h; }), h % 10 == 0 ? h : 0);
+}
+
+TEST(HandleMap, KeepsOnlyPagesWithWords)
+{
+    HandleMap map;
+    std::map<std::uint32_t, std::uint32_t> model;
+    std::uint64_t state = 3;
+    for (int round = 0; round < 200000; ++round) {
+        state = mix(state + 0x9e3779b97f4a7c15ULL);
+        const auto handle = static_cast<std::uint32_t>(state % 60000);
+        ASSERT_EQ(map[handle], model.contains(handle) ? model[handle] : 0);
+        const auto word = static_cast<std::uint32_t>(state >> 40) % (round < 100000 ? 3 : 2);
+        map.set(handle, word);
+        if (word != 0)
+            model[handle] = word;
+        else
+            model.erase(handle);
+        ASSERT_EQ(map.size(), model.size());
+    }
+    std::size_t seen = 0;
+    for (const auto& [handle, word] : model) {
+        if (++seen % 2 == 0) map.set(handle, 0);
+    }
+    std::size_t left = 0;
+    map.clear([&](std::uint32_t word) { left += word != 0; });
+    EXPECT_EQ(left, (model.size() + 1) / 2);
+    EXPECT_EQ(map.octets(), 0U);
 }
 
 TEST(BlobStore, KeepsBytesOfEverySize)
@@ -215,6 +266,59 @@ TEST(AttributeTable, RawFormsLeadToTheSet)
     EXPECT_EQ(table.size(), 1U);
     const auto again = table.intern(raw, nh, std::nullopt, true);
     EXPECT_EQ(table.decode(again), rich());
+}
+
+TEST(AttributeTable, OctetsWithLocalPrefAreNotThoseWithout)
+{
+    // An internal neighbour's blob always has LOCAL_PREF in it, whether it came or not.
+    NexthopTable nexthops;
+    AttributeTable table{nexthops, 1};
+    auto without = rich();
+    without.originator_id = Ipv4Address{9};
+    const auto local = table.intern(without, std::nullopt);
+    auto with = without;
+    with.local_pref = 100;
+    bgp::Negotiated internal;
+    internal.four_octet_as = true;
+    internal.external = false;
+    const auto raw = bgp::encode_attributes(with, internal).octets;
+    const auto received = table.intern(raw, with.next_hop, std::nullopt, true);
+    EXPECT_NE(received, local);
+    EXPECT_EQ(table.decode(received), with);
+    EXPECT_EQ(table.intern(raw, with.next_hop, std::nullopt, true), received);
+    EXPECT_EQ(table.decode(local), without);
+}
+
+TEST(SetPairs, HoldBothSetsAsLongAsAnybodyHasThem)
+{
+    NexthopTable nexthops;
+    AttributeTable table{nexthops, 1};
+    SetPairs pairs{table, 1};
+    const auto received = table.intern(rich(), std::nullopt);
+    auto changed = rich();
+    changed.local_pref = 200;
+    const auto imported = table.intern(changed, std::nullopt);
+    const auto same = pairs.acquire(received, received);
+    EXPECT_EQ(pairs.received(same), received);
+    EXPECT_EQ(pairs.imported(same), received);
+    EXPECT_EQ(pairs.size(), 0U);
+    const auto pair = pairs.acquire(received, imported);
+    EXPECT_EQ(pairs.acquire(received, imported), pair);
+    const auto turned = pairs.acquire(imported, received);
+    EXPECT_NE(turned, pair);
+    pairs.release(turned);
+    EXPECT_EQ(pairs.size(), 1U);
+    table.release(received);
+    table.release(imported);
+    pairs.release(same);
+    pairs.release(pair);
+    EXPECT_EQ(pairs.received(pair), received);
+    EXPECT_EQ(pairs.imported(pair), imported);
+    EXPECT_EQ(table.size(), 2U);
+    pairs.release(pair);
+    EXPECT_EQ(pairs.size(), 0U);
+    EXPECT_EQ(pairs.octets(), 0U);
+    EXPECT_EQ(table.size(), 0U);
 }
 
 TEST(AttributeTable, KnowsWhatTheDecisionAsks)
