@@ -17,7 +17,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab  # noqa: E402
 
-MODULES = ["basic", "readme", "sessions", "linklocal", "hub", "table", "failures", "workers", "tunnels", "failover",
+MODULES = ["basic", "readme", "sessions", "frr_json", "linklocal", "hub", "table", "failures", "workers", "tunnels", "failover",
            "bfd_engine", "bfd"]
 
 parser = argparse.ArgumentParser()
