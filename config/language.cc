@@ -82,8 +82,20 @@ void tidy(Model& model, const Position& position)
     if (it == model.bgp.end()) return;
     auto& bgp = it->second;
     std::erase_if(bgp.families, [](const auto& f) { return f.second == BgpFamily{}; });
-    for (auto& [address, neighbor] : bgp.neighbors)
+    for (auto& [name, neighbor] : bgp.neighbors) {
+        auto bare = neighbor;
+        bare.families.clear();
+        BgpNeighbor none;
+        none.address = name.address;
+        none.interface = name.interface;
+        // Of a neighbor without any other statement `no neighbor X activate` would be the first line, which can't
+        // make it.
+        if (bare == none) {
+            for (auto& [family, settings] : neighbor.families)
+                if (settings.activate == false) settings.activate.reset();
+        }
         std::erase_if(neighbor.families, [](const auto& f) { return f.second == BgpNeighborFamily{}; });
+    }
     std::erase_if(bgp.neighbors, [](const auto& n) {
         BgpNeighbor none;
         none.address = n.first.address;

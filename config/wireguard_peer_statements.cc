@@ -76,9 +76,10 @@ constexpr Statement kPeers[] = {
 
     {Peer, "description {LINE$text}", Setting, Cost::Apply, "A note for people.", kValue<&WireguardPeer::description>},
     {Peer, "public-key {BASE64$key}", Setting, Cost::Session, "The peer's public key.", {public_key, show_public_key}},
-    {Peer, "preshared-key-file {FILE$file}", Setting, Cost::Session,
-     "The file with the key that both ends share beside the public ones.", kSecretFile<&WireguardPeer::preshared_key>},
-    {Peer, "preshared-key {BASE64$key}", Setting, Cost::Session, "The preshared key itself.",
+    {Peer, "preshared-key-file {FILE$file}", Setting, Cost::Apply,
+     "The file with the key that both ends share beside the public ones. A new key counts from the next handshake on.",
+     kSecretFile<&WireguardPeer::preshared_key>},
+    {Peer, "preshared-key {BASE64$key}", Setting, Cost::Apply, "The preshared key itself.",
      kSecretValue<&WireguardPeer::preshared_key>},
     {Peer, "endpoint {ADDRESS:PORT$endpoint}", Setting, Cost::Apply,
      "Where the peer is at first; it is followed when it moves. Without it the peer has to call.",

@@ -88,7 +88,7 @@ rib::RibConfig BgpInstance::rib_config() const
 }
 
 // As FRR: what is configured, else the highest address of a loopback, else the highest of all.
-void BgpInstance::choose_router_id()
+void BgpInstance::choose_router_id(bool anew)
 {
     if (config_.router_id) {
         router_id_ = *config_.router_id;
@@ -105,7 +105,7 @@ void BgpInstance::choose_router_id()
     }
     const auto chosen = loopback.is_unspecified() ? any : loopback;
     // A running instance keeps what it has said it is, until it is told otherwise.
-    if (router_id_.is_unspecified() && !chosen.is_unspecified()) router_id_ = chosen;
+    if ((anew || router_id_.is_unspecified()) && !chosen.is_unspecified()) router_id_ = chosen;
 }
 
 void BgpInstance::configure(const config::Model& model, const config::Bgp& config)
@@ -116,9 +116,10 @@ void BgpInstance::configure(const config::Model& model, const config::Bgp& confi
     };
     const auto router_id = router_id_;
     const bool global = !(without_neighbors(config) == without_neighbors(config_)) || model.hostname != hostname_;
+    const bool id_taken_back = config_.router_id && !config.router_id;
     config_ = config;
     hostname_ = model.hostname;
-    choose_router_id();
+    choose_router_id(id_taken_back);
     // A change of one neighbour leaves the others, and the million decisions that were made, as they are.
     const bool decide_anew = global || router_id != router_id_;
     if (decide_anew) rib_->configure(rib_config());

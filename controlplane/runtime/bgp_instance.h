@@ -53,7 +53,7 @@ private:
     void untrack(const IpAddress& next_hop) override;
 
     rib::RibConfig rib_config() const;
-    void choose_router_id();
+    void choose_router_id(bool anew = false);
     void listen();
     void accept_from(int listener);
     void update_origination();

@@ -271,7 +271,8 @@ void BgpNeighbor::start()
 
 void BgpNeighbor::configure(const config::BgpNeighbor& config)
 {
-    const auto before_session = session_config();
+    // As it runs: what the instance's own statements say (router id, default families) is new by now.
+    const auto before_session = session().config();
     const auto before_options = tcp_options();
     const auto before = config_;
     config_ = config;
@@ -380,6 +381,8 @@ void BgpNeighbor::on_bfd(const BfdStatus& before, const BfdStatus& now)
         }
     }
     start();
+    // It answers again: no reason to wait for ConnectRetry.
+    if (before.state != api::BfdState::Up && now.state == api::BfdState::Up) transport_->on_reachable();
     watch_strict();
 }
 

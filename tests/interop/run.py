@@ -17,8 +17,8 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab  # noqa: E402
 
-MODULES = ["basic", "readme", "sessions", "linklocal", "hub", "table", "failures", "workers", "tunnels", "failover",
-           "bfd"]
+MODULES = ["basic", "readme", "sessions", "frr_json", "linklocal", "hub", "table", "failures", "workers", "tunnels",
+           "failover", "bfd"]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--results")

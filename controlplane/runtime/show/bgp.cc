@@ -23,6 +23,14 @@ const char* peer_state(const BgpInstance& instance, const BgpNeighbor& n)
     return "OK";
 }
 
+// As FRR, a session that never was has a reason too.
+bgp::ResetReason last_reset(const BgpNeighbor& n)
+{
+    const auto& stats = n.session().stats();
+    if (stats.last_reset_at != kNever) return stats.last_reset;
+    return n.config().shutdown ? bgp::ResetReason::AdminShutdown : bgp::ResetReason::WaitingForOpen;
+}
+
 std::uint32_t remote_as(const BgpNeighbor& n)
 {
     if (const auto& up = n.session().established()) return index(up->peer.asn);

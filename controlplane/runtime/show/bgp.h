@@ -15,6 +15,7 @@ const char* af_key(Family f);
 const char* af_text(Family f);
 std::string state_text(const BgpNeighbor& n);
 const char* peer_state(const BgpInstance& instance, const BgpNeighbor& n);
+bgp::ResetReason last_reset(const BgpNeighbor& n);
 std::uint32_t remote_as(const BgpNeighbor& n);
 Error<Refused> no_instance(const std::string& vrf);
 // The instances a command is about: one VRF, or all of them.

@@ -58,6 +58,48 @@ json::object capabilities_json(const BgpNeighbor& n, const bgp::Established& up)
     return o;
 }
 
+// The same in FRR's words, made of the JSON so that they can't differ.
+std::string capabilities_text(const BgpNeighbor& n, const bgp::Established& up)
+{
+    const auto o = capabilities_json(n, up);
+    const auto words = [](std::string_view value) {
+        std::string out;
+        if (value.starts_with("advertised"))
+            out = value.starts_with("advertisedAnd") ? "advertised and received" : "advertised";
+        else
+            out = "received";
+        if (value.ends_with("OldNew")) return out + "(old & new)";
+        if (value.ends_with("New")) return out + "(new)";
+        return value.ends_with("Old") ? out + "(old)" : out;
+    };
+    std::string t = "  Neighbor capabilities:\n";
+    for (const auto& [key, name] : std::initializer_list<std::pair<const char*, const char*>>{
+             {"4byteAs", "4 Byte AS"},
+             {"extendedMessage", "Extended Message"},
+             {"extendedNexthop", "Extended nexthop"},
+             {"routeRefresh", "Route refresh"},
+             {"enhancedRouteRefresh", "Enhanced Route Refresh"}}) {
+        if (const auto* value = o.if_contains(key))
+            t += fmt::format("    {}: {}\n", name, words(std::string_view{value->as_string()}));
+    }
+    for (const auto family : {Family::Ipv4, Family::Ipv6}) {
+        const auto* af = o.at("multiprotocolExtensions").as_object().if_contains(af_key(family));
+        if (af)
+            t += fmt::format("    Address Family {}: {}\n", af_text(family),
+                             words(std::string_view{af->as_object().begin()->key()}));
+    }
+    const auto& host = o.at("hostName").as_object();
+    const auto text = [&](const char* key) { return std::string{std::string_view{host.at(key).as_string()}}; };
+    t += fmt::format("    Hostname Capability: advertised (name: {},domain name: {})", text("advHostName"),
+                     text("advDomainName"));
+    if (text("rcvHostName") != "n/a")
+        t += fmt::format(" received (name: {},domain name: {})", text("rcvHostName"), text("rcvDomainName"));
+    t += "\n";
+    if (const auto* value = o.if_contains("gracefulRestart"))
+        t += fmt::format("    Graceful Restart Capability: {}\n", words(std::string_view{value->as_string()}));
+    return t;
+}
+
 std::string_view bfd_status(const BfdSessions::View* bfd)
 {
     if (!bfd || !bfd->running) return "Unknown";
@@ -109,6 +151,7 @@ json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
     o["bgpTimerConfiguredKeepAliveIntervalMsecs"] = milliseconds(config.keepalive);
     o["bgpTimerHoldTimeMsecs"] = milliseconds(up ? up->hold : config.hold);
     o["bgpTimerKeepAliveIntervalMsecs"] = milliseconds(up ? up->keepalive : config.keepalive);
+    o["extendedOptionalParametersLength"] = false;
     if (const auto mss = n.transport().socket_mss()) o["bgpTcpMssSynced"] = *mss;
     if (up) o["neighborCapabilities"] = capabilities_json(n, *up);
     o["messageStats"] = {{"depthInq", 0},
@@ -145,7 +188,10 @@ json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
             if (c.soft_reconfiguration_inbound) f["inboundSoftConfigPermit"] = true;
             if (c.maximum_prefix) {
                 f["prefixAllowedMax"] = *c.maximum_prefix;
+                if (c.maximum_prefix_warning_only) f["prefixAllowedMaxWarning"] = true;
                 f["prefixAllowedWarningThresh"] = c.maximum_prefix_threshold;
+                if (c.maximum_prefix_restart)
+                    f["prefixAllowedRestartIntervalMsecs"] = *c.maximum_prefix_restart * 60000;
             }
         }
         f["acceptedPrefixCounter"] = counts.accepted;
@@ -155,10 +201,10 @@ json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
     o["addressFamilyInfo"] = std::move(families);
     o["connectionsEstablished"] = stats.connections_established;
     o["connectionsDropped"] = stats.connections_dropped;
+    o["lastResetDueTo"] = bgp::to_string(last_reset(n));
+    o["lastResetCode"] = static_cast<int>(last_reset(n));
     if (stats.last_reset_at != kNever) {
         o["lastResetTimerMsecs"] = ago(stats.last_reset_at);
-        o["lastResetDueTo"] = bgp::to_string(stats.last_reset);
-        o["lastResetCode"] = static_cast<int>(stats.last_reset);
         if (stats.last_notification) {
             o["lastNotificationReason"] = stats.last_notification->to_string();
             o["lastErrorCodeSubcode"] = fmt::format("{:02X}{:02X}", static_cast<int>(stats.last_notification->code),
@@ -169,7 +215,7 @@ json::object neighbor_json(BgpInstance& instance, const BgpNeighbor& n)
         o["externalBgpNbrMaxHopsAway"] = n.config().ttl_security_hops.value_or(n.config().ebgp_multihop.value_or(1));
     o["hostLocal"] = up ? up->local.address.to_string() : "Unknown";
     o["portLocal"] = up ? up->local.port : -1;
-    o["hostForeign"] = n.address().to_string();
+    o["hostForeign"] = up ? up->remote.address.to_string() : "Unknown";
     o["portForeign"] = up ? static_cast<int>(up->remote.port) : -1;
     if (up) {
         o["nexthop"] = up->local.address.is_v4() ? up->local.address.to_string() : instance.router_id().to_string();
@@ -224,6 +270,7 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
     const auto& up = session.established();
     std::string t = fmt::format("BGP neighbor {}, remote AS {}, local AS {}, {} link\n", heading(n), remote_as(n),
                                 index(session.config().local_as), n.external() ? "external" : "internal");
+    t += "  Local Role: undefined\n  Remote Role: undefined\n";
     if (!n.config().description.empty()) t += fmt::format(" Description: {}\n", n.config().description);
     if (up && !up->peer.capabilities.hostname.empty())
         t += fmt::format("Hostname: {}\n", up->peer.capabilities.hostname);
@@ -236,22 +283,43 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
     t += fmt::format("  Hold time is {} seconds, keepalive interval is {} seconds\n",
                      seconds(up ? up->hold : session.config().hold),
                      seconds(up ? up->keepalive : session.config().keepalive));
-    t += fmt::format("  Message statistics:\n    {:<18}{:>10}{:>10}\n", "", "Sent", "Rcvd");
+    t += fmt::format("  Configured hold time is {} seconds, keepalive interval is {} seconds\n",
+                     seconds(session.config().hold), seconds(session.config().keepalive));
+    if (up) t += capabilities_text(n, *up);
+    t += fmt::format("  Message statistics:\n    Inq depth is 0\n    Outq depth is {}\n{:>29}{:>11}\n",
+                     n.transport().queued(), "Sent", "Rcvd");
     const auto row = [&](const char* name, std::uint64_t s, std::uint64_t r) {
-        t += fmt::format("    {:<18}{:>10}{:>10}\n", name, s, r);
+        t += fmt::format("    {:<15}{:>10} {:>10}\n", name, s, r);
     };
     row("Opens:", stats.sent.opens, stats.received.opens);
     row("Notifications:", stats.sent.notifications, stats.received.notifications);
     row("Updates:", stats.sent.updates, stats.received.updates);
     row("Keepalives:", stats.sent.keepalives, stats.received.keepalives);
     row("Route Refresh:", stats.sent.route_refreshes, stats.received.route_refreshes);
+    row("Capability:", 0, 0);
     row("Total:", stats.sent.total(), stats.received.total());
+    t += fmt::format("  Minimum time between advertisement runs is {} seconds\n",
+                     n.config().advertisement_interval ? seconds(*n.config().advertisement_interval) : 0);
     for (const auto family : {Family::Ipv4, Family::Ipv6}) {
         if (!n.family_active(family)) continue;
         const auto counts = instance.rib().counts(n.handle(), family);
         t += fmt::format("\n For address family: {}\n", af_text(family));
         if (std::string_view{peer_state(instance, n)} == "Policy")
             t += "  Inbound and outbound updates discarded due to missing policy (bgp ebgp-requires-policy)\n";
+        const auto configured = n.config().families.find(family);
+        if (configured != n.config().families.end()) {
+            const auto& c = configured->second;
+            if (c.route_reflector_client) t += "  Route-Reflector Client\n";
+            if (c.soft_reconfiguration_inbound) t += "  Inbound soft reconfiguration allowed\n";
+            if (c.next_hop_self) t += "  NEXT_HOP is always this router\n";
+            if (c.maximum_prefix) {
+                t += fmt::format("  Maximum prefixes allowed {}{}\n  Threshold for warning message {}%",
+                                 *c.maximum_prefix, c.maximum_prefix_warning_only ? " (warning-only)" : "",
+                                 c.maximum_prefix_threshold);
+                if (c.maximum_prefix_restart) t += fmt::format(", restart interval {} min", *c.maximum_prefix_restart);
+                t += "\n";
+            }
+        }
         t += fmt::format("  {} accepted prefixes, {} sent\n", counts.accepted, counts.sent);
     }
     t += fmt::format("\n  Connections established {}; dropped {}\n", stats.connections_established,
@@ -269,10 +337,19 @@ std::string neighbor_text(BgpInstance& instance, const BgpNeighbor& n)
         t += fmt::format("  Defective UPDATEs: {} treated as withdraw, {} attributes discarded; last: {}\n",
                          stats.treated_as_withdraw, stats.attributes_discarded, stats.last_attribute_error.reason);
     }
-    if (up)
+    if (n.external())
+        t += fmt::format("  External BGP neighbor may be up to {} hops away.\n",
+                         n.config().ttl_security_hops.value_or(n.config().ebgp_multihop.value_or(1)));
+    if (up) {
         t +=
             fmt::format("Local host: {}, Local port: {}\nForeign host: {}, Foreign port: {}\n",
                         up->local.address.to_string(), up->local.port, up->remote.address.to_string(), up->remote.port);
+        t += fmt::format("BGP connection: {}\n", n.way().direct ? "shared network" : "non shared network");
+    }
+    t += fmt::format("BGP Connect Retry Timer in Seconds: {}\n", seconds(session.config().connect_retry));
+    if (session.connect_retry_at() != kNever)
+        t += fmt::format("Next connect timer due in {} seconds\n",
+                         std::max<std::int64_t>(0, seconds(session.connect_retry_at() - at)));
     return t + "\n";
 }
 

@@ -63,10 +63,47 @@ json::object as_path_json(const bgp::AsPath& path)
     return {{"string", text.empty() ? "Local" : text}, {"segments", std::move(segments)}, {"length", path.length()}};
 }
 
-json::array nexthops_json(const rib::PathView& path, bool whole_path)
+// A path that the loop checks or the policy refused is kept for later, and is in no table.
+bool in_table(const rib::PathView& path) { return !path.rejected && !path.looped; }
+
+// FRR says "multipath" only where there is more than one.
+bool spread(const rib::PrefixView& prefix, const rib::PathView& path)
+{
+    return path.multipath && std::ranges::count_if(prefix.paths, [](const auto& p) { return p.multipath; }) > 1;
+}
+
+IpAddress next_hop_of(const rib::PrefixView& prefix, const rib::PathView& path)
+{
+    const auto& a = path.attributes.next_hop;
+    if (path.local && a.is_unspecified() && prefix.prefix.family() == Family::Ipv6) return Ipv6Address{};
+    return a;
+}
+
+std::string hostname_of(const BgpNeighbor* n)
+{
+    const auto* up = n && n->session().established() ? &*n->session().established() : nullptr;
+    return up ? up->peer.capabilities.hostname : std::string{};
+}
+
+// RFC 4360, 5668: route targets and origins as they are written; others as the number they are.
+std::string extended_community(std::uint64_t c)
+{
+    constexpr unsigned kTwoOctetAs = 0, kAddress = 1, kFourOctetAs = 2, kTarget = 2, kOrigin = 3;
+    const auto type = static_cast<unsigned>(c >> 56) & 0x3f, subtype = static_cast<unsigned>(c >> 48) & 0xff;
+    if (type > kFourOctetAs || (subtype != kTarget && subtype != kOrigin)) return fmt::format("UNK:{:#018x}", c);
+    const char* name = subtype == kTarget ? "RT" : "SoO";
+    const auto high = static_cast<std::uint32_t>(c >> 16);
+    if (type == kTwoOctetAs) return fmt::format("{}:{}:{}", name, (c >> 32) & 0xffff, static_cast<std::uint32_t>(c));
+    if (type == kAddress) return fmt::format("{}:{}:{}", name, Ipv4Address{high}.to_string(), c & 0xffff);
+    return fmt::format("{}:{}:{}", name, high, c & 0xffff);
+}
+
+json::array nexthops_json(const rib::PrefixView& prefix, const rib::PathView& path, const BgpNeighbor* peer,
+                          bool whole_path)
 {
     const auto one = [&](const IpAddress& a, const char* scope, bool used) {
         json::object o{{"ip", a.to_string()}, {"afi", a.is_v4() ? "ipv4" : "ipv6"}};
+        if (const auto host = hostname_of(peer); !host.empty()) o["hostname"] = host;
         if (a.is_v6()) o["scope"] = scope;
         if (whole_path) {
             o["metric"] = path.next_hop.metric;
@@ -76,7 +113,7 @@ json::array nexthops_json(const rib::PathView& path, bool whole_path)
         return o;
     };
     json::array out;
-    const auto& first = path.attributes.next_hop;
+    const auto first = next_hop_of(prefix, path);
     out.push_back(one(first, first.is_link_local() ? "link-local" : "global", true));
     const auto& second = path.attributes.link_local_next_hop;
     if (second && !(first == *second)) out.push_back(one(*second, "link-local", false));
@@ -103,7 +140,7 @@ json::object path_json(BgpInstance& instance, const rib::PrefixView& prefix, con
         o["aggregatorAs"] = index(a.aggregator->asn);
         o["aggregatorId"] = a.aggregator->address.to_string();
     }
-    if (path.multipath) o["multipath"] = true;
+    if (spread(prefix, path)) o["multipath"] = true;
     if (path.best) o["bestpath"] = {{"overall", true}, {"selectionReason", rib::to_string(prefix.reason)}};
     if (path.backup) o["backup"] = true;
     if (!a.communities.empty()) {
@@ -127,7 +164,7 @@ json::object path_json(BgpInstance& instance, const rib::PrefixView& prefix, con
     }
     if (!a.extended_communities.empty()) {
         std::string text;
-        for (const auto c : a.extended_communities) text += fmt::format("{}{:#018x}", text.empty() ? "" : " ", c);
+        for (const auto c : a.extended_communities) text += (text.empty() ? "" : " ") + extended_community(c);
         o["extendedCommunity"] = {{"string", text}};
     }
     if (a.originator_id) o["originatorId"] = a.originator_id->to_string();
@@ -141,12 +178,13 @@ json::object path_json(BgpInstance& instance, const rib::PrefixView& prefix, con
     const time_t t = received;
     ctime_r(&t, when);
     o["lastUpdate"] = {{"epoch", received}, {"string", when}};
-    o["nexthops"] = nexthops_json(path, true);
+    o["nexthops"] = nexthops_json(prefix, path, peer, true);
     if (peer) {
         const auto& up = peer->session().established();
         o["peer"] = {{"peerId", peer->address().to_string()},
                      {"routerId", up ? up->peer.router_id.to_string() : "0.0.0.0"},
                      {"type", peer->external() ? "external" : "internal"}};
+        if (const auto host = hostname_of(peer); !host.empty()) o["peer"].as_object()["hostname"] = host;
         if (peer->config().unnumbered()) o["peer"].as_object()["interface"] = peer->config().interface;
     } else {
         o["peer"] = {{"peerId", "0.0.0.0"}, {"routerId", instance.router_id().to_string()}};
@@ -161,7 +199,7 @@ json::object row_json(BgpInstance& instance, const rib::PrefixView& prefix, cons
     json::object o;
     if (path.valid) o["valid"] = true;
     if (path.best) o["bestpath"] = true;
-    if (path.multipath) o["multipath"] = true;
+    if (spread(prefix, path)) o["multipath"] = true;
     if (path.best) o["selectionReason"] = rib::to_string(prefix.reason);
     o["pathFrom"] = peer && !peer->external() ? "internal" : "external";
     o["prefix"] = prefix.prefix.address.to_string();
@@ -173,7 +211,7 @@ json::object row_json(BgpInstance& instance, const rib::PrefixView& prefix, cons
     o["peerId"] = peer ? peer->address().to_string() : "(unspec)";
     o["path"] = a.as_path.to_string();
     o["origin"] = origin_word(a.origin);
-    o["nexthops"] = nexthops_json(path, false);
+    o["nexthops"] = nexthops_json(prefix, path, peer, false);
     return o;
 }
 
@@ -182,20 +220,20 @@ std::string row_text(BgpInstance& instance, const rib::PrefixView& prefix, const
     const auto& a = path.attributes;
     const auto* peer = path.peer == rib::kNoPeer ? nullptr : instance.find(path.peer);
     const char internal_code = peer && !peer->external() ? 'i' : ' ';
-    const char status = path.best ? '>' : path.multipath ? '=' : ' ';
+    const char status = path.best ? '>' : spread(prefix, path) ? '=' : ' ';
     const auto network = first ? prefix.prefix.to_string() : std::string{};
-    const auto nexthop = a.next_hop.to_string();
+    const auto nexthop = next_hop_of(prefix, path).to_string();
     std::string out = fmt::format("{}{}{}", path.valid ? '*' : ' ', status, internal_code);
-    constexpr std::size_t kNetworkWidth = 18;
-    if (network.size() > kNetworkWidth - 1)
-        out += network + "\n" + std::string(kNetworkWidth + 3, ' ');
-    else
-        out += fmt::format("{:<18}", network);
-    out += nexthop.size() > 16 ? nexthop + "\n" + std::string(kNetworkWidth + 20, ' ') : fmt::format("{:<17}", nexthop);
+    // FRR's columns: what is too long for its own goes on in the next line.
+    constexpr std::size_t kNetwork = 17, kNextHop = 16;
+    out += fmt::format("{:<{}}", network, kNetwork);
+    if (network.size() >= kNetwork) out += "\n" + std::string(3 + kNetwork, ' ');
+    out += fmt::format("{:<{}}", nexthop, kNextHop);
+    if (nexthop.size() >= kNextHop) out += "\n" + std::string(3 + kNetwork + kNextHop, ' ');
     const auto med = a.med ? std::to_string(*a.med) : "";
     const auto pref = a.local_pref && !(peer && peer->external()) ? std::to_string(*a.local_pref) : "";
     const auto as_path = a.as_path.to_string();
-    out += fmt::format("{:>7}{:>7}{:>7} {}{}{}\n", med, pref, path.weight, as_path, as_path.empty() ? "" : " ",
+    out += fmt::format("{:>10}{:>7}{:>7} {}{}{}\n", med, pref, path.weight, as_path, as_path.empty() ? "" : " ",
                        origin_code(a.origin));
     return out;
 }
@@ -208,7 +246,7 @@ std::string table_heading(const BgpInstance& instance, Family family)
         "Status codes:  s suppressed, d damped, h history, * valid, > best, = multipath,\n"
         "               i internal, r RIB-failure, S Stale, R Removed\n"
         "Origin codes:  i - IGP, e - EGP, ? - incomplete\n\n"
-        "    Network          Next Hop            Metric LocPrf Weight Path\n",
+        "   Network          Next Hop            Metric LocPrf Weight Path\n",
         instance.rib().table_version(family), instance.router_id().to_string(), index(instance.vrf()),
         instance.config().default_local_preference, index(instance.config().asn));
 }
@@ -293,7 +331,7 @@ Shown bgp_table(Router& router, const config::Exec& exec)
                 if (within && !within->contains(p.prefix)) return false;
                 json::array paths;
                 for (const auto& path : p.paths) {
-                    if (path.rejected) continue;
+                    if (!in_table(path)) continue;
                     paths.push_back(detail ? path_json(*instance, p, path) : row_json(*instance, p, path));
                 }
                 if (paths.empty()) return false;
@@ -303,19 +341,21 @@ Shown bgp_table(Router& router, const config::Exec& exec)
             },
             [](std::size_t n) { return n == 0 ? std::string{"}\n}\n"} : std::string{"\n  }\n}\n"}; });
     }
+    const auto total = std::make_shared<std::size_t>(0);
     return walk_table(
         router, vrf, family, table_heading(*instance, family),
-        [instance, within](const rib::PrefixView& p, std::string& out, bool) {
+        [instance, within, total](const rib::PrefixView& p, std::string& out, bool) {
             if (within && !within->contains(p.prefix)) return false;
             bool first = true;
             for (const auto& path : p.paths) {
-                if (path.rejected) continue;
+                if (!in_table(path)) continue;
                 out += row_text(*instance, p, path, first);
                 first = false;
+                ++*total;
             }
             return !first;
         },
-        [](std::size_t n) { return fmt::format("\nDisplayed {} routes\n", n); });
+        [total](std::size_t n) { return fmt::format("\nDisplayed  {} routes and {} total paths\n", n, *total); });
 }
 
 Shown bgp_prefix(Router& router, const config::Exec& exec)
@@ -326,7 +366,7 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
     std::vector<const rib::PathView*> paths;
     if (view) {
         for (const auto& path : view->paths) {
-            if (path.rejected || (exec.bestpath && !path.best) || (exec.multipath && !path.best && !path.multipath))
+            if (!in_table(path) || (exec.bestpath && !path.best) || (exec.multipath && !path.best && !path.multipath))
                 continue;
             paths.push_back(&path);
         }
@@ -352,9 +392,12 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         o["paths"] = std::move(list);
         return whole(pretty(o) + "\n");
     }
-    std::string t =
-        fmt::format("BGP routing table entry for {}, version {}\nPaths: ({} available)\n", view->prefix.to_string(),
-                    instance->rib().table_version(view->prefix.family()), view->paths.size());
+    const auto best = std::ranges::find_if(paths, [](const auto* p) { return p->best; });
+    std::string t = fmt::format(
+        "BGP routing table entry for {}, version {}\nPaths: ({} available, {}, {})\n", view->prefix.to_string(),
+        instance->rib().table_version(view->prefix.family()), paths.size(),
+        best == paths.end() ? "no best path" : fmt::format("best #{}", best - paths.begin() + 1),
+        instance->vrf() == kDefaultVrf ? "table default" : "vrf " + display(router.vrfs().name(instance->vrf())));
     if (view->advertised_to.empty()) {
         t += "  Not advertised to any peer\n";
     } else {
@@ -368,8 +411,16 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         const auto& a = path->attributes;
         const auto* peer = path->peer == rib::kNoPeer ? nullptr : instance->find(path->peer);
         const auto as_path = a.as_path.to_string();
-        t += fmt::format("  {}\n    {} from {}\n      Origin {}", as_path.empty() ? "Local" : as_path,
-                         a.next_hop.to_string(), peer ? peer->address().to_string() : "0.0.0.0", origin_word(a.origin));
+        const auto* up = peer && peer->session().established() ? &*peer->session().established() : nullptr;
+        t += fmt::format("  {}\n    {} from {} ({})\n      Origin {}", as_path.empty() ? "Local" : as_path,
+                         next_hop_of(*view, *path).to_string(),
+                         peer                                    ? peer->address().to_string()
+                         : view->prefix.family() == Family::Ipv6 ? "::"
+                                                                 : "0.0.0.0",
+                         up     ? up->peer.router_id.to_string()
+                         : peer ? "0.0.0.0"
+                                : instance->router_id().to_string(),
+                         origin_word(a.origin));
         if (a.med) t += fmt::format(", metric {}", *a.med);
         if (a.local_pref && !(peer && peer->external())) t += fmt::format(", localpref {}", *a.local_pref);
         if (path->weight != 0) t += fmt::format(", weight {}", path->weight);
@@ -377,9 +428,8 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
             t += ", valid";
         else if (!path->local && !path->next_hop.reachable)
             t += ", next hop inaccessible";
-        if (path->looped) t += ", looped";
         t += path->local ? ", sourced, local" : peer && peer->external() ? ", external" : ", internal";
-        if (path->multipath) t += ", multipath";
+        if (spread(*view, *path)) t += ", multipath";
         if (path->best) t += fmt::format(", best ({})", rib::to_string(view->reason));
         if (path->backup) t += ", backup";
         t += "\n";
@@ -388,12 +438,40 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
             for (const auto c : a.communities) t += " " + community(c, false);
             t += "\n";
         }
+        if (!a.large_communities.empty()) {
+            t += "      Large Community:";
+            for (const auto& c : a.large_communities) t += fmt::format(" {}:{}:{}", c.global, c.local1, c.local2);
+            t += "\n";
+        }
+        if (!a.extended_communities.empty()) {
+            t += "      Extended Community:";
+            for (const auto c : a.extended_communities) t += " " + extended_community(c);
+            t += "\n";
+        }
         const time_t when = epoch(path->received_at);
         char text[32];
         t += fmt::format("      Last update: {}", ctime_r(&when, text));
     }
     return whole(t);
 }
+
+namespace {
+
+// As FRR shows what is advertised: before our own AS and our own address are put in.
+bgp::PathAttributes before_the_wire(const BgpNeighbor& n, bgp::PathAttributes a)
+{
+    const auto& up = n.session().established();
+    if (up && a.next_hop == up->local.address)
+        a.next_hop = a.next_hop.is_v4() ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}};
+    auto& segments = a.as_path.segments;
+    if (!n.external() || segments.empty() || segments.front().asns.empty()) return a;
+    auto& asns = segments.front().asns;
+    if (asns.front() == n.session().config().local_as) asns.erase(asns.begin());
+    if (asns.empty()) segments.erase(segments.begin());
+    return a;
+}
+
+}  // namespace
 
 Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
 {
@@ -410,6 +488,12 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
     const bool advertised = exec.command == config::ExecCommand::ShowBgpAdvertisedRoutes;
     const bool received = exec.command == config::ExecCommand::ShowBgpReceivedRoutes;
 
+    const auto settings = n->config().families.find(family);
+    if (received && (settings == n->config().families.end() || !settings->second.soft_reconfiguration_inbound)) {
+        constexpr auto kMissing = "Inbound soft reconfiguration not enabled";
+        return whole(exec.json ? pretty(json::object{{"warning", kMissing}}) + "\n" : fmt::format("% {}\n", kMissing));
+    }
+
     if (!advertised && !received) {
         // The table's own rows, those of this neighbour.
         const bool as_json = exec.json;
@@ -419,7 +503,7 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
                     : table_heading(*instance, family),
             [instance, handle, as_json](const rib::PrefixView& p, std::string& out, bool first) {
                 for (const auto& path : p.paths) {
-                    if (path.peer != handle || path.rejected) continue;
+                    if (path.peer != handle || !in_table(path)) continue;
                     if (as_json) {
                         out += first ? "\n    " : ",\n    ";
                         out +=
@@ -432,7 +516,7 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
                 return false;
             },
             [as_json](std::size_t count) {
-                if (!as_json) return fmt::format("\nDisplayed {} routes\n", count);
+                if (!as_json) return fmt::format("\nDisplayed  {0} routes and {0} total paths\n", count);
                 return count == 0 ? std::string{"}\n}\n"} : std::string{"\n  }\n}\n"};
             });
     }
@@ -442,7 +526,17 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
                            {"bgpLocalRouterId", instance->router_id().to_string()},
                            {"defaultLocPrf", instance->config().default_local_preference},
                            {"localAS", index(instance->config().asn)},
-                           {"bgpStatusCodes", {{"valid", "*"}, {"best", ">"}, {"multipath", "="}, {"internal", "i"}}},
+                           {"bgpStatusCodes",
+                            {{"suppressed", "s"},
+                             {"damped", "d"},
+                             {"history", "h"},
+                             {"valid", "*"},
+                             {"best", ">"},
+                             {"multipath", "="},
+                             {"internal", "i"},
+                             {"ribFailure", "r"},
+                             {"stale", "S"},
+                             {"removed", "R"}}},
                            {"bgpOriginCodes", {{"igp", "i"}, {"egp", "e"}, {"incomplete", "?"}}}};
     const bool as_json = exec.json;
     return walk_table(
@@ -454,7 +548,9 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
             if (advertised) {
                 const auto sent = instance->rib().advertised(handle, p.prefix);
                 if (!sent) return false;
-                a = *sent;
+                const auto* to = instance->find(handle);
+                if (!to) return false;
+                a = before_the_wire(*to, *sent);
                 if (!p.paths.empty() && p.paths.front().local) weight = kOwnWeight;
             } else {
                 const auto got = instance->rib().received(handle, p.prefix);

@@ -41,8 +41,8 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                          {"connectionsDropped", stats.connections_dropped},
                          {"peerUptime", time},
                          {"peerUptimeMsec", since == kNever ? 0 : milliseconds(at - since) / 1000 * 1000},
-                         {"lastResetDueTo", bgp::to_string(stats.last_reset)},
-                         {"lastResetCode", static_cast<int>(stats.last_reset)},
+                         {"lastResetDueTo", bgp::to_string(last_reset(*n))},
+                         {"lastResetCode", static_cast<int>(last_reset(*n))},
                          {"idType", name.unnumbered()      ? "interface"
                                     : name.address.is_v4() ? "ipv4"
                                                            : "ipv6"}};
@@ -77,12 +77,28 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                                           : std::to_string(counts.accepted);
                 const auto sent = std::string_view{peer_state(*instance, *n)} == "Policy" ? std::string{"(Policy)"}
                                                                                           : std::to_string(counts.sent);
+                if (exec.failed) {
+                    rows +=
+                        fmt::format("{:<15} {:>7} {:>7} {:>9} {}\n", name.to_string(), stats.connections_established,
+                                    stats.connections_dropped, time, bgp::to_string(last_reset(*n)));
+                    continue;
+                }
                 rows += fmt::format("{:<15} {:>1} {:>10} {:>9} {:>9} {:>8} {:>4} {:>4} {:>8} {:>12} {:>8} {}\n",
                                     name.to_string(), 4, remote_as(*n), stats.received.total(), stats.sent.total(), 0,
                                     0, n->transport().queued(), time, received, sent,
                                     n->config().description.empty() ? "N/A" : n->config().description);
             }
             if (total == 0) continue;
+            if (exec.failed && shown == 0) {
+                json::object none{{"failedPeersCount", 0}, {"dynamicPeers", 0}, {"totalPeers", total}};
+                if (exec.family)
+                    of_instance = std::move(none);
+                else
+                    of_instance[af_key(family)] = std::move(none);
+                text += fmt::format("\n{} Summary (VRF {}):\n% No failed BGP neighbors found\n", af_text(family),
+                                    display(router.vrfs().name(instance->vrf())));
+                continue;
+            }
             const auto memory = instance->rib().memory();
             json::object o{
                 {"routerId", instance->router_id().to_string()},
@@ -106,13 +122,15 @@ Shown bgp_summary(Router& router, const config::Exec& exec)
                 of_instance[af_key(family)] = std::move(o);
             text += fmt::format(
                 "\n{} Summary (VRF {}):\nBGP router identifier {}, local AS number {} vrf-id {}\nBGP table version {}\n"
-                "RIB entries {}, using {} of memory\nPeers {}\n\n"
-                "Neighbor        V         AS   MsgRcvd   MsgSent   TblVer  InQ OutQ  Up/Down State/PfxRcd   PfxSnt "
-                "Desc\n{}"
-                "\nTotal number of neighbors {}\n",
+                "RIB entries {}, using {} of memory\nPeers {}, using {} of memory\n\n{}{}\n{}"
+                "Total number of neighbors {}\n",
                 af_text(family), display(router.vrfs().name(instance->vrf())), instance->router_id().to_string(),
                 index(instance->config().asn), index(instance->vrf()), instance->rib().table_version(family),
-                instance->rib().prefix_count(family), octets(memory.octets), total, rows, total);
+                instance->rib().prefix_count(family), octets(memory.octets), total, octets(total * sizeof(BgpNeighbor)),
+                exec.failed ? "Neighbor        EstdCnt DropCnt ResetTime Reason\n"
+                            : "Neighbor        V         AS   MsgRcvd   MsgSent   TblVer  InQ OutQ  Up/Down "
+                              "State/PfxRcd   PfxSnt Desc\n",
+                rows, exec.failed || exec.established ? fmt::format("Displayed neighbors {}\n", shown) : "", total);
         }
         if (exec.vrf == "all")
             all[display(router.vrfs().name(instance->vrf()))] = std::move(of_instance);
