@@ -10,10 +10,10 @@
 
 namespace culvert::rib {
 
-// Finds handles of pools by a 64-bit hash of what they stand for, at eight to ten octets each. Open addressing in
+// Finds handles of pools by a 64-bit hash of what they stand for, at nine to eleven octets each. Open addressing in
 // shards that grow by a quarter and shrink by themselves, so that no insertion pays for the rehashing of the whole. The
-// entries of a shard are sorted by a part of the hash, with gaps: a search that fails ends early, a shard is rehashed
-// in one pass, and can be as full as four fifths.
+// entries of a shard are sorted by a part of the hash, with gaps: a search that fails ends early, and a shard is
+// rehashed in one pass. Fuller than two thirds, insertion moves too many.
 class HandleIndex {
 public:
     // The handle for which `same(handle)`; 0: none.
@@ -34,7 +34,7 @@ public:
     void insert(std::uint64_t hash, std::uint32_t handle)
     {
         Shard& s = shards_[hash >> kShardShift];
-        if ((s.count + 1) * 5 > s.capacity * 4) resize(s, std::max<std::uint32_t>(8, s.capacity + s.capacity / 4));
+        if ((s.count + 1) * 3 > s.capacity * 2) resize(s, std::max<std::uint32_t>(8, s.capacity + s.capacity / 4));
         while (!place(s, tag_of(hash) << kHandleBits | handle)) resize(s, s.capacity + s.capacity / 4);
         ++s.count;
     }
