@@ -68,7 +68,8 @@ std::string configuration_manual()
 {
     std::string out =
         "# Configuration\n\n"
-        "Made from the table of statements that the parser reads (`config/*_statements.cc`); a test keeps it current. Do "
+        "Made from the table of statements that the parser reads (`config/*_statements.cc`); a test keeps it current. "
+        "Do "
         "not\n"
         "edit it: `culvert --manual configuration` writes it.\n\n"
         "The words are FRR 8.4's where FRR has them. Every word may be abbreviated as long as the abbreviation is "

@@ -8,8 +8,8 @@ namespace {
 using enum BfdState;
 using std::chrono::microseconds;
 
-constexpr std::uint32_t kShortest = 1000;   // microseconds
-constexpr std::uint32_t kSlow = 1'000'000;  // microseconds: 6.8.3, while not Up
+constexpr std::uint32_t kShortest = 1000;    // microseconds
+constexpr std::uint32_t kSlow = 1'000'000;   // microseconds: 6.8.3, while not Up
 constexpr std::uint64_t kFirstPort = 49152;  // RFC 5881 4
 constexpr std::uint64_t kPorts = 65536 - kFirstPort;
 

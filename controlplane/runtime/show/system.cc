@@ -73,10 +73,7 @@ bool wanted(const config::Exec& exec, const InterfaceTable::Entry& e)
     return exec.all_vrfs || exec.vrf == "all" || exec.vrf == e.config.vrf;
 }
 
-bool no_such_vrf(Router& router, const config::Exec& exec)
-{
-    return exec.vrf != "all" && !router.vrfs().id(exec.vrf);
-}
+bool no_such_vrf(Router& router, const config::Exec& exec) { return exec.vrf != "all" && !router.vrfs().id(exec.vrf); }
 Error<Refused> vrf_not_found(const config::Exec& exec) { return Error{Refused{"% VRF " + exec.vrf + " not found"}}; }
 
 }  // namespace
