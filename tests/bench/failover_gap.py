@@ -127,7 +127,7 @@ class Culvert:
         return True
 
     def prefixes(self):
-        return sum(r["fib"] for r in self.routers[1].json("show ip route summary")["routes"] if r["type"] == "bgp")
+        return sum(r["fib"] for r in self.routers[1].json("show ip route summary")["routes"] if r["type"] in ("ebgp", "ibgp"))
 
     def records(self):
         return self.routers[1].json("show failover")

@@ -44,7 +44,7 @@ def route_summary(router, family):
 
 
 def bgp_routes(router, family):
-    return sum(r["fib"] for r in route_summary(router, family)["routes"] if r["type"] == "bgp")
+    return sum(r["fib"] for r in route_summary(router, family)["routes"] if r["type"] in ("ebgp", "ibgp"))
 
 
 def forwarding_prefixes(router, family):
