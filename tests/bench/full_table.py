@@ -96,7 +96,7 @@ def resident(process):
 
 
 def settled(process):
-    """Memory, once the router has nothing more to do."""
+    """Memory, once the router has nothing more to do, and has had the time to give back what it no longer needs."""
     last = cpu(process)
     for _ in range(100):
         time.sleep(0.3)
@@ -104,6 +104,7 @@ def settled(process):
         if now - last < 0.03:
             break
         last = now
+    time.sleep(3)
     return resident(process)
 
 
