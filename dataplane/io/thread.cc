@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <rte_lcore.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 
@@ -50,6 +53,17 @@ Duration thread_cpu_time() noexcept
     timespec t{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return std::chrono::seconds{t.tv_sec} + Duration{t.tv_nsec};
+}
+
+Duration thread_wait_time() noexcept
+{
+    const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return {};
+    char text[64] = "";
+    const auto n = read(fd, text, sizeof text - 1);
+    close(fd);
+    long long ran = 0, waited = 0;
+    return n > 0 && std::sscanf(text, "%lld %lld", &ran, &waited) == 2 ? Duration{waited} : Duration{};
 }
 
 void exact_timers() { prctl(PR_SET_TIMERSLACK, 1); }

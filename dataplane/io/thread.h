@@ -18,6 +18,9 @@ Result<void, std::string> pin_thread(unsigned cpu);
 bool set_realtime(bool on) noexcept;
 // That the calling thread has used.
 Duration thread_cpu_time() noexcept;
+// That it was ready to run while others had its CPU; 0 where the kernel doesn't count that. Reads a file: some
+// microseconds.
+Duration thread_wait_time() noexcept;
 // Timers of the calling thread fire when they are due, not up to 50 us later.
 void exact_timers();
 
