@@ -21,9 +21,9 @@ NetlinkMessage::NetlinkMessage(std::uint16_t type, std::uint16_t flags, Bytes he
     nlmsghdr h{};
     h.nlmsg_type = type;
     h.nlmsg_flags = flags;
-    data_.resize(sizeof h);
+    data_.resize(sizeof h + header.size());
     std::memcpy(data_.data(), &h, sizeof h);
-    data_.insert(data_.end(), header.begin(), header.end());
+    std::copy(header.begin(), header.end(), data_.begin() + sizeof h);
     pad();
 }
 
