@@ -145,6 +145,15 @@ void Statics::publish(const Key& key)
     tables_.set(key.vrf, key.prefix, route);
 }
 
+bool Statics::uses(InterfaceId interface, const IpAddress& gateway) const
+{
+    return std::any_of(routes_.begin(), routes_.end(), [&](const auto& item) {
+        return std::any_of(item.second.begin(), item.second.end(), [&](const Statement& s) {
+            return s.route.interface == interface && s.route.gateway == gateway;
+        });
+    });
+}
+
 std::vector<Statics::View> Statics::view(VrfId vrf) const
 {
     std::vector<View> views;

@@ -42,6 +42,9 @@ public:
     // Takes in what the tables' tracking found. Call after Tables::settle(). True: some route changed.
     bool run();
 
+    // Some statement names this gateway on this interface.
+    bool uses(InterfaceId interface, const IpAddress& gateway) const;
+
     struct View {
         StaticRoute route;
         bool active = false;

@@ -151,6 +151,18 @@ void FailoverService::on_neighbor_lost(InterfaceId interface, const IpAddress& a
     down(subject, {api::cause::kNeighbor, 0, since, now(), true});
 }
 
+void FailoverService::on_neighbor_doubted(InterfaceId interface, const IpAddress& address)
+{
+    down({Kind::Neighbor, 0, {kDefaultVrf, interface, address}}, {api::cause::kNeighbor, 0, now(), now(), false});
+}
+
+void FailoverService::forget_neighbor(InterfaceId interface, const IpAddress& address)
+{
+    const Subject subject{Kind::Neighbor, 0, {kDefaultVrf, interface, address}};
+    drop_reason(subject.neighbor, subject);
+    forget(subject);
+}
+
 void FailoverService::on_neighbor_alive(InterfaceId interface, const IpAddress& address)
 {
     alive({Kind::Neighbor, 0, {kDefaultVrf, interface, address}});

@@ -37,7 +37,12 @@ public:
     void on_session_alive(BfdSessionId id) { alive({Subject::Kind::Session, index(id)}); }
     // It was resolved, a route has it as its gateway, and it no longer answers. `since`: when it did.
     void on_neighbor_lost(InterfaceId interface, const IpAddress& address, TimePoint since);
+    // The link of a resolved gateway goes down: other paths come before it until it has answered again. No failure of
+    // its own, so nothing is recorded, and its first answer is enough.
+    void on_neighbor_doubted(InterfaceId interface, const IpAddress& address);
     void on_neighbor_alive(InterfaceId interface, const IpAddress& address);
+    // No route knows it any more, alive or not.
+    void forget_neighbor(InterfaceId interface, const IpAddress& address);
 
     // ---- BFD sessions
 

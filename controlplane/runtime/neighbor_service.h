@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace culvert::runtime {
 
@@ -33,7 +34,13 @@ public:
     const neighbor::Engine& engine() const noexcept { return engine_; }
 
 private:
+    using OnLink = std::pair<InterfaceId, IpAddress>;
+
     void perform(neighbor::Output output);
+    void on_event(const neighbor::Event& event);
+    void doubt_all(InterfaceId id);
+    void no_longer_doubt(const OnLink& neighbor);
+    bool wanted(const OnLink& neighbor) const;
 
     Core& core_;
     InterfaceTable& interfaces_;
@@ -41,6 +48,9 @@ private:
     FailoverService& failover_;
     neighbor::Engine engine_;
     std::set<std::string> unnumbered_;
+    // Next hops that fell silent, or whose link went down. They are asked for whether a route in use needs them or not,
+    // and no route prefers them before they have answered.
+    std::set<OnLink> doubted_;
     Loop::Timer timer_;
 };
 
