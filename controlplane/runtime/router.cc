@@ -341,6 +341,7 @@ std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& ro
     }
     out.distance = route.distance;
     out.tag = route.tag;
+    out.weight = route.weight;
     return out;
 }
 
