@@ -5,6 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <string_view>
+#include <utility>
+
 namespace culvert::config {
 Outcome refuse_hold(Edit& edit, std::uint64_t hold)
 {
@@ -98,6 +102,29 @@ void show_cluster_id(const Statement& self, const View& view, Lines& out)
     if (view.bgp->cluster_id) out.text(self, view, "bgp cluster-id " + Ipv4Address{*view.bgp->cluster_id}.to_string());
 }
 
+constexpr std::array kBandwidths{
+    std::pair{std::string_view{"ignore"}, BgpBandwidth::Ignore},
+    std::pair{std::string_view{"skip-missing"}, BgpBandwidth::SkipMissing},
+    std::pair{std::string_view{"default-weight-for-missing"}, BgpBandwidth::DefaultWeightForMissing},
+};
+
+Outcome bestpath_bandwidth(Edit& edit)
+{
+    auto* bgp = edit.object<Bgp>();
+    if (!bgp) return edit.refusal();
+    bgp->bestpath_bandwidth = {};
+    for (const auto& [word, bandwidth] : kBandwidths)
+        if (!edit.no && edit.args.has(word)) bgp->bestpath_bandwidth = bandwidth;
+    return {};
+}
+
+void show_bestpath_bandwidth(const Statement& self, const View& view, Lines& out)
+{
+    for (const auto& [word, bandwidth] : kBandwidths)
+        if (view.bgp->bestpath_bandwidth == bandwidth)
+            out.text(self, view, fmt::format("bgp bestpath bandwidth {}", word));
+}
+
 constexpr auto RouterBgp = Node::RouterBgp;
 
 constexpr Statement kBgp[] = {
@@ -134,6 +161,13 @@ constexpr Statement kBgp[] = {
      kFlag<&Bgp::bestpath_as_path_ignore>},
     {RouterBgp, "bgp bestpath as-path multipath-relax", Setting, Cost::Apply,
      "Multipath over AS paths of equal length but other ASes.", kFlag<&Bgp::bestpath_multipath_relax>},
+    {RouterBgp,
+     "bgp bestpath bandwidth {<ignore|skip-missing|default-weight-for-missing>}",
+     Setting,
+     Cost::Apply,
+     "How multipaths share traffic by their link bandwidth community. Default: in its ratio, equally when one has "
+     "none.",
+     {bestpath_bandwidth, show_bestpath_bandwidth}},
     {RouterBgp, "bgp bestpath compare-routerid", Setting, Cost::Apply,
      "The lower router id wins before the older path.", kFlag<&Bgp::bestpath_compare_routerid>},
     {RouterBgp, "bgp bestpath med missing-as-worst", Setting, Cost::Apply,

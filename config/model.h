@@ -302,6 +302,7 @@ struct StaticRoute {
     Drop drop = Drop::No;
     std::uint8_t distance = 1;
     std::uint32_t tag = 0;
+    std::uint8_t weight = 1;            // its share of the traffic beside the prefix's other gateways
     std::string nexthop_vrf;            // `nexthop-vrf NAME`; empty: the route's own
     bool protected_only = false;        // `protected`: leaves only through encrypted next hops
     std::optional<StaticRouteBfd> bfd;  // the route is there while the gateway's session isn't down
@@ -397,6 +398,14 @@ struct BgpNeighbor {
     friend bool operator==(const BgpNeighbor&, const BgpNeighbor&) = default;
 };
 
+// `bgp bestpath bandwidth`: how multipaths share traffic when some of them have a link bandwidth.
+enum class BgpBandwidth : std::uint8_t {
+    WhenAllHaveIt,            // the default: by it, but equally when one of them has none
+    Ignore,                   // equally
+    SkipMissing,              // those that have none get nothing
+    DefaultWeightForMissing,  // those that have none get a hundredth of what the others share
+};
+
 enum class RedistributeSource : std::uint8_t { Connected, Static };
 
 struct BgpFamily {
@@ -424,6 +433,7 @@ struct Bgp {
     bool bestpath_multipath_relax = false;  // `bgp bestpath as-path multipath-relax`
     bool bestpath_compare_routerid = false;
     bool med_missing_as_worst = false;
+    BgpBandwidth bestpath_bandwidth{};
     bool fast_external_failover = true;
     std::uint32_t default_local_preference = 100;
     std::optional<std::uint32_t> cluster_id;

@@ -44,11 +44,14 @@ Outcome static_route(Edit& edit)
     if (args.has("reject")) route.drop = StaticRoute::Drop::Reject;
     route.distance = static_cast<std::uint8_t>(args.number("distance").value_or(1));
     route.tag = static_cast<std::uint32_t>(args.number("tag").value_or(0));
+    route.weight = static_cast<std::uint8_t>(args.number("weight").value_or(1));
     route.nexthop_vrf = args.text("nexthop_vrf");
     route.protected_only = args.has("protected");
     if (args.has("bfd"))
         route.bfd = StaticRouteBfd{
             .multihop = args.has("multi-hop"), .source = args.address("source"), .profile = args.text("profile")};
+    if (route.weight != 1 && route.drop != StaticRoute::Drop::No)
+        return edit.refuse("a route that drops shares no traffic", "leave `weight` out");
     if (route.bfd && !route.gateway) return edit.refuse("BFD needs somebody to speak with", "name a gateway");
     if (route.bfd && route.bfd->multihop && !route.bfd->source)
         return edit.refuse("a multihop session needs to know its own address", "bfd multi-hop source ADDRESS");
@@ -90,6 +93,7 @@ void show_static_routes(const Statement& self, const View& view, Lines& out)
         auto text = name_of(route);
         if (route.tag != 0) text += fmt::format(" tag {}", route.tag);
         if (route.distance != 1) text += fmt::format(" {}", route.distance);
+        if (route.weight != 1) text += fmt::format(" weight {}", route.weight);
         if (!route.nexthop_vrf.empty()) text += " nexthop-vrf " + route.nexthop_vrf;
         if (route.protected_only) text += " protected";
         if (route.bfd) {
@@ -145,9 +149,10 @@ void show_default_routes(const Statement& self, const View& view, Lines& out)
     show_static_routes<F>(self, inside, out);
 }
 
-#define ROUTE_BFD "protected|bfd [<multi-hop|source ADDRESS$source|profile WORD$profile>]..."
-#define ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|vrf VRF$vrf|nexthop-vrf VRF$nexthop_vrf|" ROUTE_BFD ">]..."
-#define VRF_ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|nexthop-vrf VRF$nexthop_vrf|" ROUTE_BFD ">]..."
+#define ROUTE_OPTIONS "weight (1-255)$weight|protected|bfd [<multi-hop|source ADDRESS$source|profile WORD$profile>]..."
+#define ROUTE_END \
+    "[<tag (1-4294967295)$tag|(1-255)$distance|vrf VRF$vrf|nexthop-vrf VRF$nexthop_vrf|" ROUTE_OPTIONS ">]..."
+#define VRF_ROUTE_END "[<tag (1-4294967295)$tag|(1-255)$distance|nexthop-vrf VRF$nexthop_vrf|" ROUTE_OPTIONS ">]..."
 #define ROUTE4                                                      \
     "<A.B.C.D/M$prefix|A.B.C.D$net A.B.C.D$mask> <A.B.C.D$gateway " \
     "[IFNAME$interface]|Null0|blackhole|reject|IFNAME$interface> "
@@ -158,13 +163,13 @@ constexpr Statement kStaticRoutes[] = {
      "ip route " ROUTE4 ROUTE_END,
      Setting,
      Cost::Apply,
-     "A static IPv4 route; the same prefix with several gateways is multipath.",
+     "A static IPv4 route; the same prefix with several gateways is multipath, shared by their weights (1 by default).",
      {static_route, show_default_routes<Family::Ipv4>}},
     {Top,
      "ipv6 route " ROUTE6 ROUTE_END,
      Setting,
      Cost::Apply,
-     "A static IPv6 route; the same prefix with several gateways is multipath.",
+     "A static IPv6 route; the same prefix with several gateways is multipath, shared by their weights (1 by default).",
      {static_route, show_default_routes<Family::Ipv6>}},
 };
 

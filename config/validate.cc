@@ -24,8 +24,10 @@ std::vector<Diagnostic> Validator::run()
     for (const auto& [name, profile] : model_.bfd_profiles)
         bfd_settings(profile.settings, path_of({.node = Node::BfdProfile, .name = name}));
     for (const auto& [key, peer] : model_.bfd_peers) bfd_peer(peer);
-    for (const auto& [name, vrf] : model_.vrfs)
+    for (const auto& [name, vrf] : model_.vrfs) {
+        multipath(vrf);
         for (const auto& route : vrf.routes) this->route(vrf, route);
+    }
     for (const auto& [vrf, bgp] : model_.bgp) this->bgp(bgp);
     std::ranges::stable_sort(found_, {}, &Diagnostic::line);
     return std::move(found_);
@@ -163,6 +165,22 @@ void Validator::route(const Vrf& vrf, const StaticRoute& route)
                           fmt::format("the gateway {} is this router's own address, on {}", route.gateway->to_string(),
                                       name),
                           "name the next router's address");
+}
+
+// A group of next hops has so many members at most (dataplane/fib).
+void Validator::multipath(const Vrf& vrf)
+{
+    constexpr int kMaxMembers = 64;
+    std::map<std::pair<IpPrefix, std::uint8_t>, int> members;
+    for (const auto& route : vrf.routes) {
+        if (route.drop != StaticRoute::Drop::No || ++members[{route.prefix, route.distance}] != kMaxMembers + 1)
+            continue;
+        const std::string family = route.prefix.family() == Family::Ipv4 ? "ip route " : "ipv6 route ";
+        wrong(vrf_path(vrf.name), family + route.prefix.to_string(),
+              fmt::format("{} has more than {} gateways of distance {}", route.prefix.to_string(), kMaxMembers,
+                          route.distance),
+              "take some away, or give them another distance");
+    }
 }
 
 std::vector<Diagnostic> validate(const Model& model, const ValidateOptions& options)

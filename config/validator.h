@@ -56,6 +56,7 @@ private:
     void vrfs();
     bool is_own_address(const std::string& vrf, const IpAddress& address) const;
     void route(const Vrf& vrf, const StaticRoute& route);
+    void multipath(const Vrf& vrf);
     static bool is_encrypted(const Interface& interface);
 
     // ---- validate_interfaces.cc ----

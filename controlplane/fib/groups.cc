@@ -38,7 +38,15 @@ auto Programmer::State::acquire(const GroupKey& key, const Group* like) -> Group
     }
     for (const route::Nexthop& n : set.nexthops) {
         Hop* hop = acquire(HopKey::of(n));
-        group->hops.emplace_back(hop, std::max<std::uint16_t>(n.weight, 1));
+        const auto weight = std::max<std::uint16_t>(n.weight, 1);
+        // What the route table tells apart may be one next hop here: it has the traffic of both.
+        const auto known = std::ranges::find(group->hops, hop, [](const auto& h) { return h.first; });
+        if (known != group->hops.end()) {
+            known->second = static_cast<std::uint16_t>(std::min<unsigned>(known->second + weight, 0xffff));
+            release(hop);
+            continue;
+        }
+        group->hops.emplace_back(hop, weight);
         hop->groups.insert(group);
         if (hop->link) use_touched.insert(*hop->link);
     }
@@ -77,15 +85,16 @@ void Programmer::State::regroup(Group& group, const Group* like)
         leads && group.backup != nullptr && group.backup->leads_somewhere ? group.backup->id : kNoGroup;
     const bool turned = std::exchange(group.leads_somewhere, leads) != leads;
     if (members != group.members || backup != group.pushed_backup) {
-        const auto returns = [&](const Member& m) {
-            const auto& before = like != nullptr ? like->members : group.members;
-            return hops[index(m.nexthop)]->failed && std::none_of(before.begin(), before.end(), [&](const Member& old) {
-                       return old.nexthop == m.nexthop;
-                   });
-        };
+        const auto& before = like != nullptr ? like->members : group.members;
+        const auto known = [&](const Member& m) { return std::ranges::find(before, m.nexthop, &Member::nexthop); };
+        const auto is_new = [&](const Member& m) { return known(m) == before.end(); };
+        const auto returns = [&](const Member& m) { return hops[index(m.nexthop)]->failed && is_new(m); };
+        const auto reweighed = [&](const Member& m) { return known(m)->weight != m.weight; };
         api::SetGroup word{group.id, static_cast<std::uint16_t>(members.size()), backup};
         word.like = like != nullptr ? like->id : kNoGroup;
-        word.gradual = std::any_of(members.begin(), members.end(), returns);
+        // Flows that have a live path are moved for what returns, and for a new weight; both can wait.
+        word.gradual = std::ranges::any_of(members, returns) ||
+                       (std::ranges::none_of(members, is_new) && std::ranges::any_of(members, reweighed));
         group.members = std::move(members);
         group.pushed_backup = backup;
         push(word);

@@ -279,7 +279,8 @@ void Rib::State::store(Table<K>& t, std::uint32_t prefix, std::uint16_t peer, st
         }
         const bool was_accepted = !(p.flags & kRefused);
         const AttributeSet &old_set = sets[set_of(p)], &new_set = sets[set];
-        const bool same_route = old_set.nexthop == new_set.nexthop && old_set.med == new_set.med;
+        const bool same_route = old_set.nexthop == new_set.nexthop && old_set.med == new_set.med &&
+                                old_set.link_bandwidth == new_set.link_bandwidth;
         pairs.release(std::exchange(p.sets, word));
         p.received_at = seconds;
         p.flags = static_cast<std::uint16_t>((p.flags & (Path::kMultipath | Path::kBackup | Path::kUsable)) | flags);

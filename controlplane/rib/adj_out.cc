@@ -2,6 +2,7 @@
 #include "controlplane/rib/state.h"
 
 #include <algorithm>
+#include <limits>
 
 // From best paths to what each neighbour is sent, and to the route table.
 //
@@ -236,6 +237,9 @@ std::uint32_t Rib::State::target(Table<K>& t, Peer& peer, std::uint32_t prefix)
             if ((set.flags & AttributeSet::kHasOriginator) && set.originator == peer.context.router_id) return 0;
         }
     }
+    if ((set.flags & AttributeSet::kBandwidthTransitive) && gather_bandwidths(t, prefix))
+        source.bandwidth =
+            static_cast<float>(std::min<double>(cumulative(bandwidths), std::numeric_limits<float>::max()));
     source.force_self = peer.external && nexthops[set.nexthop].address == peer.context.remote_address;
     return out.context->translate(handle, source, e.prefix());
 }
@@ -412,6 +416,27 @@ void Rib::State::shed_laggards(Table<K>& t)
 }
 
 template <class K>
+bool Rib::State::gather_bandwidths(const Table<K>& t, std::uint32_t prefix)
+{
+    if (config.bandwidth == BandwidthUse::Ignore) return false;
+    bandwidths.clear();
+    // Of few paths: quadratic is as good as anything.
+    const auto& e = t.prefixes[prefix];
+    for (auto h = e.paths; h != 0; h = t.paths[h].next) {
+        const Path& p = t.paths[h];
+        if (!(p.flags & Path::kMultipath) || summaries[p.peer].local) continue;
+        const AttributeSet& s = sets[set_of(p)];
+        // A link-local next hop is another one on every link.
+        const auto& address = nexthops[s.nexthop].address;
+        bool same = false;
+        for (auto b = address.is_v6() && address.is_link_local() ? h : e.paths; b != h && !same; b = t.paths[b].next)
+            same = (t.paths[b].flags & Path::kMultipath) && sets[set_of(t.paths[b])].nexthop == s.nexthop;
+        bandwidths.push_back({s.link_bandwidth, same});
+    }
+    return by_bandwidth(bandwidths, config.bandwidth);
+}
+
+template <class K>
 std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
 {
     constexpr std::uint64_t kAhead = 16;
@@ -442,6 +467,12 @@ std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
                             route_paths.push_back({nexthops[sets[set_of(p)].nexthop].address, peers[p.peer]->handle});
             };
             collect(Path::kMultipath);
+            if (route_paths.size() > 1 && gather_bandwidths(t, t.log[t.route_place])) {
+                const auto whole = cumulative(bandwidths);
+                for (std::size_t i = 0; i < route_paths.size(); ++i)
+                    route_paths[i].weight = weight_of(bandwidths[i], whole, config.bandwidth);
+                std::erase_if(route_paths, [](const RoutePath& p) { return p.weight == 0; });
+            }
             backups = route_paths.size();
             if (config.backup_paths) collect(Path::kBackup);
             backups = route_paths.size() - backups;
@@ -469,6 +500,7 @@ std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
     template void Rib::State::free_if_unused(Table<K>&, std::uint32_t);                                      \
     template void Rib::State::reap(Table<K>&);                                                               \
     template void Rib::State::shed_laggards(Table<K>&);                                                      \
+    template bool Rib::State::gather_bandwidths(const Table<K>&, std::uint32_t);                             \
     template std::size_t Rib::State::drain(Table<K>&, RouteSink&, std::size_t);
 CULVERT_INSTANTIATE(Key4)
 CULVERT_INSTANTIATE(Key6)

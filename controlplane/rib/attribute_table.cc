@@ -1,5 +1,6 @@
 #include "controlplane/rib/attribute_table.h"
 
+#include "controlplane/bgp/link_bandwidth.h"
 #include "controlplane/rib/hash.h"
 
 #include <algorithm>
@@ -209,6 +210,9 @@ void AttributeTable::classify(AttributeSet& s, const bgp::PathAttributes& a) con
     s.flags &= kKeyFlags | AttributeSet::kIsRaw;
     if (a.med) s.flags |= AttributeSet::kHasMed;
     if (a.originator_id) s.flags |= AttributeSet::kHasOriginator;
+    const auto bandwidth = bgp::link_bandwidth(a);
+    s.link_bandwidth = bandwidth ? bandwidth->octets_a_second : 0;
+    if (bandwidth && bandwidth->transitive) s.flags |= AttributeSet::kBandwidthTransitive;
     for (const auto c : a.communities) {
         if (c == kNoAdvertise) s.flags |= AttributeSet::kNoAdvertise;
         if (c == kNoExport || c == kNoExportSubconfed) s.flags |= AttributeSet::kNoExport;

@@ -21,6 +21,7 @@ struct AttributeSet {
         kNoExport = 64,      // or NO_EXPORT_SUBCONFED
         kClusterLoop = 128,  // our cluster id or router id is in it
         kIsRaw = 256,        // a neighbour with four-octet ASNs sent the very octets of the blob
+        kBandwidthTransitive = 512,
     };
 
     std::uint32_t raw = 0;         // first of the other raw forms that lead here
@@ -39,7 +40,8 @@ struct AttributeSet {
     std::uint16_t path_length = 0;
     std::uint16_t cluster_length = 0;
     std::uint8_t origin = 0;
-    std::uint8_t own_as = 0;  // how often our AS is in the path
+    std::uint8_t own_as = 0;   // how often our AS is in the path
+    float link_bandwidth = 0;  // octets a second; 0: none
 };
 static_assert(sizeof(AttributeSet) == 64);
 

@@ -1,5 +1,6 @@
 #include "controlplane/rib/export.h"
 
+#include "controlplane/bgp/link_bandwidth.h"
 #include "controlplane/rib/hash.h"
 
 #include <algorithm>
@@ -71,6 +72,26 @@ void remove_private(const ExportRules& rules, bgp::AsPath& path)
     std::erase_if(path.segments, [](const auto& s) { return s.asns.empty(); });
 }
 
+// As FRR: who takes our next hop gets what all our paths carry, not the best one's share; but only in place of a
+// transitive community. The others end at the border of the AS (RFC 4360 6).
+void export_bandwidth(const ExportRules& rules, const ExportSource& source, bool next_hop_is_self,
+                      bgp::PathAttributes& a)
+{
+    auto& communities = a.extended_communities;
+    if (source.bandwidth > 0 && next_hop_is_self) {
+        if (const auto own = bgp::link_bandwidth(a); own && own->transitive) {
+            std::erase_if(communities, [](std::uint64_t c) {
+                const auto b = bgp::link_bandwidth(c);
+                return b && b->transitive;
+            });
+            communities.push_back(bgp::to_extended_community(
+                {.asn = rules.own_as, .octets_a_second = source.bandwidth, .transitive = true}));
+            std::ranges::sort(communities);
+        }
+    }
+    if (rules.external) std::erase_if(communities, [](std::uint64_t c) { return !bgp::is_transitive(c); });
+}
+
 }  // namespace
 
 bool operator==(const ExportRules& a, const ExportRules& b) { return tie(a) == tie(b); }
@@ -99,7 +120,9 @@ bool export_attributes(const ExportRules& rules, const ExportSource& source, con
             a.cluster_list.insert(a.cluster_list.begin(), rules.cluster_id);
         }
     }
+    const auto next_hop = a.next_hop;
     if (!set_next_hop(rules, source, a)) return false;
+    export_bandwidth(rules, source, !(a.next_hop == next_hop), a);
     if (!rules.send_community) a.communities.clear();
     if (!rules.send_extended_community) a.extended_communities.clear();
     if (!rules.send_large_community) a.large_communities.clear();
@@ -174,7 +197,7 @@ void SentSets::destroy(std::uint32_t set)
 
 std::uint32_t ExportContext::translate(std::uint32_t set, const ExportSource& source, const IpPrefix& prefix)
 {
-    if (rules_.step && rules_.step->depends_on_prefix()) {
+    if (source.bandwidth > 0 || (rules_.step && rules_.step->depends_on_prefix())) {
         if (last_ != 0) sent_.release(last_);
         last_ = make(set, source, prefix);
         return last_;

@@ -38,6 +38,8 @@ struct ExportSource {
     Kind kind = Kind::Local;
     Ipv4Address router_id{};  // Internal: of the neighbour it came from
     bool force_self = false;  // the next hop is the very neighbour it would be sent to
+    // What the prefix's multipaths carry together, octets a second, when they share its traffic by it. 0: they don't.
+    float bandwidth = 0;
 };
 
 // Makes of a set in the RIB what the neighbour is to see. False: nothing (policy, or no usable next hop).
@@ -92,8 +94,8 @@ public:
     ExportContext& operator=(const ExportContext&) = delete;
 
     const ExportRules& rules() const noexcept { return rules_; }
-    // What `set` becomes; 0: nothing. Owned by the context, or, when the step looks at the prefix, by the caller's last
-    // call: reference() it to keep it.
+    // What `set` becomes; 0: nothing. Owned by the context, or, when that depends on the prefix (the step looks at it,
+    // or it has a bandwidth of its own), by the caller's last call: reference() it to keep it.
     std::uint32_t translate(std::uint32_t set, const ExportSource& source, const IpPrefix& prefix);
     void prefetch(std::uint32_t set) const noexcept { outcomes_.prefetch(set); }
     // Drops everything; before the context goes.
@@ -110,7 +112,7 @@ private:
     // By set: what is sent for it (0: it is not exported) and, above that, the kind of the source, which is not 0.
     HandleMap outcomes_;
     HandleMap router_ids_;    // by set, of the source, where it matters
-    std::uint32_t last_ = 0;  // of a step that looks at the prefix
+    std::uint32_t last_ = 0;  // of what depends on the prefix
 };
 
 }  // namespace culvert::rib

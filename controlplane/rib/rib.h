@@ -60,6 +60,9 @@ enum class Reason : std::uint8_t {
 };
 std::string_view to_string(Reason reason) noexcept;  // FRR's selectionReason
 
+// How multipaths share traffic: `bgp bestpath bandwidth`, see bandwidth.h.
+enum class BandwidthUse : std::uint8_t { WhenAllHaveIt, Ignore, SkipMissing, DefaultWeightForMissing };
+
 struct FamilyConfig {
     std::uint16_t maximum_paths = 64;  // eBGP; 1: no multipath
     std::uint16_t maximum_paths_ibgp = 64;
@@ -78,6 +81,7 @@ struct RibConfig {
     bool as_path_ignore = false;
     bool multipath_relax = false;
     bool compare_routerid = false;
+    BandwidthUse bandwidth{};
     bool backup_paths = false;             // give the RouteSink a backup, and tell it when only that changes
     std::array<FamilyConfig, 2> families;  // index by Family
     std::uint64_t hash_seed = 0;  // random, so that nobody can choose prefixes that collide; configure() ignores it
@@ -134,6 +138,7 @@ struct PeerContext {
 struct RoutePath {
     IpAddress next_hop{};
     PeerHandle peer{};
+    std::uint16_t weight = 1;  // its share of the traffic among RouteChange::paths
     friend bool operator==(const RoutePath&, const RoutePath&) = default;
 };
 

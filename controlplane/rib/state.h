@@ -1,6 +1,7 @@
 #pragma once
 
 #include "controlplane/rib/attribute_table.h"
+#include "controlplane/rib/bandwidth.h"
 #include "controlplane/rib/change_log.h"
 #include "controlplane/rib/decision.h"
 #include "controlplane/rib/export.h"
@@ -259,6 +260,9 @@ struct Rib::State {
     bool alive(const Table<K>& t, std::uint32_t prefix) const;
     template <class K>
     std::size_t drain(Table<K>& t, RouteSink& sink, std::size_t max);
+    // Of the multipaths of a prefix with a best path, in order, into `bandwidths`. False: they share traffic equally.
+    template <class K>
+    bool gather_bandwidths(const Table<K>& t, std::uint32_t prefix);
 
     // Views: view.cc
     template <class K>
@@ -302,6 +306,7 @@ struct Rib::State {
     std::vector<std::uint16_t> wanted;              // scratch of sweep_prefix()
     std::vector<std::uint32_t> window;              // scratch of stage()
     std::vector<RoutePath> route_paths;             // scratch of drain()
+    std::vector<Bandwidth> bandwidths;              // scratch of gather_bandwidths()
     std::array<bgp::EncodedAttributes, 2> encoded;  // scratch of emit(): the one in use and the one before
     std::size_t in_use = 0;
 };

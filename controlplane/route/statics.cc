@@ -125,6 +125,7 @@ void Statics::publish(const Key& key)
         Nexthop n;
         n.interface = r.interface;
         n.vrf = r.nexthop_vrf;
+        n.weight = r.weight;
         if (r.drop == StaticRoute::Drop::Blackhole)
             n.type = NexthopType::Blackhole;
         else if (r.drop == StaticRoute::Drop::Reject)

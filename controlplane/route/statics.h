@@ -25,12 +25,13 @@ struct StaticRoute {
     Drop drop = Drop::No;
     std::uint8_t distance = 1;
     std::uint32_t tag = 0;
+    std::uint16_t weight = 1;
     VrfId nexthop_vrf{kDefaultVrf};  // the route's own, unless leaked
     friend auto operator<=>(const StaticRoute&, const StaticRoute&) = default;
 };
 
 // Static routes. A statement is active while its gateway resolves (not through itself), its interface is up, or it
-// drops. Of a prefix, the active statements of the lowest distance are its static route, as equal-cost next hops.
+// drops. Of a prefix, the active statements of the lowest distance are its static route: its next hops, with weights.
 class Statics {
 public:
     Statics(Tables& tables, const Interfaces& interfaces);

@@ -80,6 +80,9 @@ rib::RibConfig BgpInstance::rib_config() const
     out.as_path_ignore = config_.bestpath_as_path_ignore;
     out.multipath_relax = config_.bestpath_multipath_relax;
     out.compare_routerid = config_.bestpath_compare_routerid;
+    static_assert(static_cast<int>(rib::BandwidthUse::DefaultWeightForMissing) ==
+                  static_cast<int>(config::BgpBandwidth::DefaultWeightForMissing));
+    out.bandwidth = static_cast<rib::BandwidthUse>(config_.bestpath_bandwidth);
     out.backup_paths = true;  // a second-best path is ready in the forwarding table before it is needed
     out.hash_seed = hash_seed_;
     for (const auto& [family, f] : config_.families)
@@ -354,10 +357,16 @@ void BgpInstance::on_route(const rib::RouteChange& change)
                     hop.interface = from->link();
                     if (hop.interface == kNoInterface) continue;
                 }
+                // Of paths with one next hop, the best one's weight counts.
+                const auto same = [&](route::Nexthop other) {
+                    other.weight = hop.weight;
+                    return other == hop;
+                };
+                if (std::any_of(out.begin(), out.end(), same)) continue;
+                hop.weight = path.weight;
                 out.push_back(hop);
             }
             std::sort(out.begin(), out.end());
-            out.erase(std::unique(out.begin(), out.end()), out.end());
         };
         fill(change.paths, route.nexthops);
         if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp);

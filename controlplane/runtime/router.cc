@@ -341,6 +341,7 @@ std::optional<route::StaticRoute> Router::to_route(const config::StaticRoute& ro
     }
     out.distance = route.distance;
     out.tag = route.tag;
+    out.weight = route.weight;
     return out;
 }
 
@@ -375,16 +376,17 @@ void Router::apply_routes(const config::Model& next)
         }
         std::sort(wanted[name].begin(), wanted[name].end());
     }
-    for (const auto& [name, routes] : statics_) {
-        const auto& now_wanted = wanted[name];
-        for (const auto& r : routes) {
-            if (!std::binary_search(now_wanted.begin(), now_wanted.end(), r)) core_.statics.remove(r);
-        }
-    }
+    // First what comes: a gateway that only gets another weight stays known all the while.
     for (const auto& [name, routes] : wanted) {
         const auto& had = statics_[name];
         for (const auto& r : routes) {
             if (!std::binary_search(had.begin(), had.end(), r)) core_.statics.add(r);
+        }
+    }
+    for (const auto& [name, routes] : statics_) {
+        const auto& now_wanted = wanted[name];
+        for (const auto& r : routes) {
+            if (!std::binary_search(now_wanted.begin(), now_wanted.end(), r)) core_.statics.remove(r);
         }
     }
     statics_ = std::move(wanted);

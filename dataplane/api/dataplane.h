@@ -74,6 +74,8 @@ struct FibAnswer {
     GroupId group{kNoGroup};
     std::vector<NexthopId> members;          // one a member, not a bucket
     std::vector<std::uint32_t> down_causes;  // of each member, 0 is up
+    std::vector<std::uint16_t> weights;      // of each member
+    std::vector<std::uint32_t> buckets;      // that name each member: its share of the flows, now
 };
 
 // What a down word says now.

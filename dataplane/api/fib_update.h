@@ -184,7 +184,7 @@ struct SetGroup {
     std::uint16_t member_count;  // 1..64
     GroupId backup{kNoGroup};    // taken when every member is down
     GroupId like{kNoGroup};      // of a new group: flows keep the members that they have in this one
-    // Buckets of members that stay move to those that came at the pace of SetFailoverPace, not at once.
+    // Buckets of members that stay move to others at the pace of SetFailoverPace, not at once.
     bool gradual = false;
 };
 struct SetGroupMember {

@@ -363,7 +363,10 @@ std::optional<api::FibAnswer> FibWriter::lookup(VrfId id, const IpAddress& desti
     for (const auto& m : tables_.groups().members(answer.group)) {
         answer.members.push_back(m.nexthop);
         answer.down_causes.push_back(tables_.nexthops().causes(m.nexthop));
+        answer.weights.push_back(m.weight);
     }
+    answer.buckets.resize(answer.members.size());
+    for (const auto b : tables_.groups().buckets(answer.group)) ++answer.buckets[b];
     return answer;
 }
 

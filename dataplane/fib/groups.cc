@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -12,6 +13,10 @@ namespace culvert::fib {
 namespace {
 
 constexpr std::size_t kBucketsPerMember = 64;  // one bucket too many or too few is then below 2 %
+static_assert(GroupTable::kMaxMembers * kBucketsPerMember <= GroupTable::kMaxBuckets);
+// How far off a share may be before flows of members that stay are moved: weights that say the same in other numbers
+// differ by what was rounded away.
+constexpr double kTolerance = 2;  // buckets
 constexpr unsigned kRehashes = 8;
 constexpr unsigned kMaxBackups = 4;
 constexpr Duration kShortestMove = 1ms;  // between two looks at what is due to move
@@ -141,17 +146,46 @@ struct Share {
     double missing() const noexcept { return exact - static_cast<double>(now); }
 };
 
+std::size_t buckets_for(std::span<const GroupMember> members) noexcept
+{
+    std::size_t total = 0, least = ~std::size_t{0};
+    for (const auto& m : members) {
+        total += m.weight;
+        least = std::min<std::size_t>(least, m.weight);
+    }
+    const auto wanted = std::bit_ceil((total * kBucketsPerMember + least - 1) / least);
+    return std::min(wanted, GroupTable::kMaxBuckets);
+}
+
+// Each member's share of `buckets`, in the ratio of the weights, but one at least.
+std::vector<Share> shares_of(std::span<const GroupMember> members, std::size_t buckets)
+{
+    std::vector<Share> share(members.size());
+    double weight = 0, left = static_cast<double>(buckets);  // of those whose share follows from the ratio
+    for (const auto& m : members) weight += m.weight;
+    for (bool all = false; !all;) {
+        all = true;
+        const double each = left / weight;
+        for (std::size_t i = 0; i < members.size(); ++i) {
+            if (share[i].exact != 0 || members[i].weight * each >= 1) continue;
+            share[i].exact = 1;
+            left -= 1;
+            weight -= members[i].weight;
+            all = false;
+        }
+    }
+    for (std::size_t i = 0; i < members.size(); ++i)
+        if (share[i].exact == 0) share[i].exact = members[i].weight * left / weight;
+    return share;
+}
+
 // Each bucket's member. `old` are the buckets of before by place in the new members, kFree where that member is gone.
 constexpr std::uint8_t kFree = 0xff;
 
 std::vector<std::uint8_t> spread(std::vector<std::uint8_t> bucket, std::span<const GroupMember> members,
                                  bool only_removed)
 {
-    double total = 0;
-    for (const auto& m : members) total += m.weight;
-    std::vector<Share> share(members.size());
-    for (std::size_t i = 0; i < members.size(); ++i)
-        share[i].exact = static_cast<double>(bucket.size()) * members[i].weight / total;
+    auto share = shares_of(members, bucket.size());
     for (const auto b : bucket)
         if (b != kFree) ++share[b].now;
 
@@ -167,7 +201,8 @@ std::vector<std::uint8_t> spread(std::vector<std::uint8_t> bucket, std::span<con
     }
     // When members only went, the flows of the others stay where they are, even if that leaves one bucket of
     // unevenness.
-    if (only_removed) return bucket;
+    const auto is_off = [](const Share& s) { return s.now == 0 || std::abs(s.missing()) >= kTolerance; };
+    if (only_removed || std::ranges::none_of(share, is_off)) return bucket;
 
     // Buckets to give away, of each member that has one too many: by turns, so that a member gives from all its range.
     for (;;) {
@@ -201,8 +236,7 @@ bool GroupTable::set(GroupId id, std::span<const GroupMember> members, Change ch
     if (members.size() == 1) {
         buckets.assign(1, 0);
     } else {
-        const auto count = std::max(std::bit_ceil(members.size() * kBucketsPerMember),
-                                    old ? std::size_t{old->mask} + 1 : std::size_t{1});
+        const auto count = std::max(buckets_for(members), old ? std::size_t{old->mask} + 1 : std::size_t{1});
         buckets.assign(count, kFree);
         bool only_removed = old != nullptr;
         std::vector<std::uint8_t> place(old ? old->count : 0, kFree);  // of an old member among the new ones

@@ -38,13 +38,15 @@ struct GroupMember {
     friend bool operator==(const GroupMember&, const GroupMember&) = default;
 };
 
-// Groups of next hops that share traffic. A group is a power-of-two table of buckets, 64 and more for each member, so
-// that shares are within 2 % of the weights; a flow's hash picks a bucket, a bucket names a member.
-// Resilient: when a member goes only its buckets move; when one comes it takes its share and no more.
+// Groups of next hops that share traffic. A group is a power-of-two table of buckets; a flow's hash picks a bucket, a
+// bucket names a member. The member of the least weight has 64 or more, so that shares are within 2 % of the weights,
+// as long as kMaxBuckets are enough for that; every member has one. Resilient: when a member goes only its buckets
+// move; when one comes it takes its share and no more; when weights change, what they changed by.
 class GroupTable {
 public:
     static constexpr std::size_t kMaxGroups = 1 << 22;
     static constexpr std::size_t kMaxMembers = 64;
+    static constexpr std::size_t kMaxBuckets = 4096;
     static constexpr unsigned kMaxVia = 3;
 
     GroupTable(const NexthopTable& nexthops, Reclaimer& reclaimer)

@@ -2,10 +2,12 @@
 // prefixes must survive being written and read again.
 #include "base/check.h"
 #include "controlplane/bgp/encode.h"
+#include "controlplane/bgp/link_bandwidth.h"
 #include "controlplane/bgp/message.h"
 #include "controlplane/bgp/update.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace culvert::bgp {
 namespace {
@@ -26,12 +28,22 @@ bool lies_in(Bytes part, Bytes whole)
     return part.empty() || (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
 }
 
+// Whatever 32 bits say, what is counted with is a number, and what is passed on is what came.
+void check_bandwidth(const PathAttributes& attributes)
+{
+    for (const auto c : attributes.extended_communities)
+        if (const auto b = link_bandwidth(c)) CULVERT_CHECK(to_extended_community(*b) == c);
+    if (const auto b = link_bandwidth(attributes))
+        CULVERT_CHECK(std::isfinite(b->octets_a_second) && b->octets_a_second >= 1);
+}
+
 void check_round_trip(const UpdateView& view, const Negotiated& negotiated)
 {
     auto n = negotiated;
     // What came in one message need not fit one when written in our way.
     n.extended_message = view.attributes.size() > 2000;
     auto attributes = decode_attributes(view.attributes, n);
+    check_bandwidth(attributes);
     for (const auto& reach : view.reach) {
         if (reach.nlri.empty()) continue;
         attributes.next_hop = reach.next_hop;

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab  # noqa: E402
 
 MODULES = ["basic", "readme", "sessions", "frr_json", "linklocal", "hub", "table", "failures", "workers", "tunnels",
-           "failover", "bfd"]
+           "failover", "bfd", "weights"]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--results")

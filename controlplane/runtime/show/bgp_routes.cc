@@ -1,3 +1,4 @@
+#include "controlplane/bgp/link_bandwidth.h"
 #include "controlplane/runtime/show/bgp.h"
 
 #include <boost/json.hpp>
@@ -85,9 +86,23 @@ std::string hostname_of(const BgpNeighbor* n)
     return up ? up->peer.capabilities.hostname : std::string{};
 }
 
+// As FRR: octets a second, then bits in the unit that fits.
+std::string link_bandwidth(const bgp::LinkBandwidth& b)
+{
+    constexpr double kKilo = 1e3, kMega = 1e6, kGiga = 1e9;
+    const double octets = static_cast<double>(b.octets_a_second), bits = octets * 8;
+    if (!b.usable()) return fmt::format("LB:{}:{} (not used)", index(b.asn), octets);
+    const auto rate = bits >= kGiga   ? fmt::format("{:.3f} Gbps", bits / kGiga)
+                      : bits >= kMega ? fmt::format("{:.3f} Mbps", bits / kMega)
+                      : bits >= kKilo ? fmt::format("{:.3f} Kbps", bits / kKilo)
+                                      : fmt::format("{:.0f} bps", bits);
+    return fmt::format("LB:{}:{:.0f} ({})", index(b.asn), octets, rate);
+}
+
 // RFC 4360, 5668: route targets and origins as they are written; others as the number they are.
 std::string extended_community(std::uint64_t c)
 {
+    if (const auto bandwidth = bgp::link_bandwidth(c)) return link_bandwidth(*bandwidth);
     constexpr unsigned kTwoOctetAs = 0, kAddress = 1, kFourOctetAs = 2, kTarget = 2, kOrigin = 3;
     const auto type = static_cast<unsigned>(c >> 56) & 0x3f, subtype = static_cast<unsigned>(c >> 48) & 0xff;
     if (type > kFourOctetAs || (subtype != kTarget && subtype != kOrigin)) return fmt::format("UNK:{:#018x}", c);

@@ -1,3 +1,4 @@
+#include "controlplane/rib/bandwidth.h"
 #include "controlplane/runtime/show/show.h"
 
 #include <boost/json.hpp>
@@ -6,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 
 namespace culvert::runtime::show {
 namespace {
@@ -62,11 +64,20 @@ struct Hop {
     bool recursive = false;
 };
 
+// By bandwidth BGP weighs finer than FRR, which has hundredths.
+std::uint16_t shown_weight(const route::RouteView& view, std::uint16_t weight)
+{
+    constexpr int kHundredth = rib::kWholeWeight / 100;
+    if (view.source != route::Source::Bgp) return weight;
+    return static_cast<std::uint16_t>(std::max(1, weight / kHundredth));
+}
+
 std::vector<Hop> hops_of(Router& router, const route::RouteView& view)
 {
     std::vector<Hop> out;
     if (!view.set) return out;
-    for (const auto& hop : view.set->nexthops) {
+    for (auto hop : view.set->nexthops) {
+        hop.weight = shown_weight(view, hop.weight);
         if (hop.type != route::NexthopType::Gateway || hop.interface != kNoInterface) {
             const bool up = hop.interface == kNoInterface || router.core().tables.link_up(hop.interface);
             out.push_back({hop, up, false});
@@ -80,7 +91,10 @@ std::vector<Hop> hops_of(Router& router, const route::RouteView& view)
             continue;
         }
         out.push_back({hop, way.reachable, way.reachable});
-        for (const auto& end : way.nexthops) out.push_back({end, true, false});
+        for (auto end : way.nexthops) {
+            end.weight = hop.weight;  // as FRR: how much of the route's traffic, not of its gateway's
+            out.push_back({end, true, false});
+        }
     }
     return out;
 }
@@ -376,6 +390,7 @@ Shown fib(Router& router, const config::Exec& exec)
     const auto answer = router.core().dataplane.lookup(*vrf, destination);
     if (!answer) return whole(exec.json ? "{}\n" : "% Network not in table\n");
     json::array members;
+    const auto buckets = std::accumulate(answer->buckets.begin(), answer->buckets.end(), 0u);
     std::string text = fmt::format("{} -> group {}\n", answer->prefix.to_string(), index(answer->group));
     for (std::size_t i = 0; i < answer->members.size(); ++i) {
         const auto id = answer->members[i];
@@ -404,13 +419,21 @@ Shown fib(Router& router, const config::Exec& exec)
             o["via"] = index(hop->via);
             line += fmt::format(" group {}", index(hop->via));
         }
+        const auto share = i < answer->buckets.size() ? answer->buckets[i] : 0;
+        const auto weight = i < answer->weights.size() ? answer->weights[i] : 1;
+        o["weight"] = weight;
+        o["buckets"] = share;
+        if (answer->members.size() > 1)
+            line += fmt::format(", weight {}, {} of {} buckets ({:.1f} %)", weight, share, buckets,
+                                100.0 * share / std::max(buckets, 1u));
         if (causes != 0) line += " DOWN";
         members.push_back(std::move(o));
         text += line + "\n";
     }
     if (!exec.json) return whole(text);
-    return whole(pretty(json::object{{answer->prefix.to_string(),
-                                      json::object{{"group", index(answer->group)}, {"nexthops", members}}}}) +
+    return whole(pretty(json::object{
+                     {answer->prefix.to_string(),
+                      json::object{{"group", index(answer->group)}, {"buckets", buckets}, {"nexthops", members}}}}) +
                  "\n");
 }
 

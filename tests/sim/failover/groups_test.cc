@@ -254,7 +254,9 @@ TEST(FailoverGroups, PicksAreWhatTheRulesSay)
 }
 
 // A plain group through its whole life: members fail, control takes them out (in place, or by a new group that is like
-// the old one), they come back at a pace. A flow moves only when its member fails, or to the one that comes back.
+// the old one), they come back at a pace. A flow moves only when its member fails, or to the one that comes back. Every
+// other time members have weights, as BGP gives them: rounded shares of what those that are there carry together, so
+// that the numbers of all change whenever one comes or goes.
 TEST(FailoverGroups, SurvivingFlowsNeverMove)
 {
     for (std::uint64_t seed = 1; seed <= 60; ++seed) {
@@ -269,9 +271,21 @@ TEST(FailoverGroups, SurvivingFlowsNeverMove)
         std::set<std::uint32_t> in;
         for (std::uint32_t i = 1; i <= count; ++i) in.insert(i);
         std::uint32_t group = 1, next_group = 2;
+        const bool weighed = seed % 2 == 1;
+        std::vector<std::uint32_t> carries(count + 1, 1);
+        if (weighed)
+            for (auto& c : carries) c = 1 + w.random.below(20);
+        const auto whole = [&] {
+            std::uint32_t sum = 0;
+            for (const auto m : in) sum += carries[m];
+            return sum;
+        };
         const auto make = [&] {
             World::Group g;
-            for (const auto m : in) g.members.push_back({NexthopId{m}, 1});
+            for (const auto m : in) {
+                const auto weight = weighed ? std::max(1U, 10'000 * carries[m] / whole()) : 1;
+                g.members.push_back({NexthopId{m}, static_cast<std::uint16_t>(weight)});
+            }
             return g;
         };
         w.push(group, make());
@@ -340,9 +354,14 @@ TEST(FailoverGroups, SurvivingFlowsNeverMove)
                 const auto owners = w.tables.groups().buckets(GroupId{group});
                 std::map<std::uint8_t, std::size_t> shares;
                 for (const auto b : owners) ++shares[b];
-                const auto fair = static_cast<double>(owners.size()) / static_cast<double>(in.size());
-                for (const auto& [member, share] : shares)
-                    ASSERT_NEAR(static_cast<double>(share), fair, 1.01) << "seed " << seed << " of " << in.size();
+                ASSERT_EQ(shares.size(), in.size());
+                const auto members = w.tables.groups().members(GroupId{group});
+                for (const auto& [member, share] : shares) {
+                    const auto fair =
+                        static_cast<double>(owners.size()) * carries[index(members[member].nexthop)] / whole();
+                    ASSERT_NEAR(static_cast<double>(share), fair, weighed ? 2 : 1.01)
+                        << "seed " << seed << " of " << in.size();
+                }
             }
             w.tables.reclaimer().seal();
             w.tables.reclaimer().collect();

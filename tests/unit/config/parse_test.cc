@@ -221,6 +221,13 @@ TEST(Parse, RoutesOfThePrefixAddUpAndAreTakenBackOneByOne)
         routes("ip route 10.0.0.0/8 192.0.2.1 5\nip route 10.0.0.0/8 192.0.2.2\nno ip route 10.0.0.0/8 192.0.2.1\n")
             .size(),
         1U);
+    // The weight is not what a route is known by.
+    const auto weighed = routes("ip route 10.0.0.0/8 192.0.2.1\nip route 10.0.0.0/8 192.0.2.1 weight 7 tag 2\n");
+    ASSERT_EQ(weighed.size(), 1U);
+    EXPECT_EQ(weighed.front().weight, 7);
+    EXPECT_EQ(routes("ip route 10.0.0.0/8 192.0.2.1 weight 7\nno ip route 10.0.0.0/8 192.0.2.1\n").size(), 0U);
+    EXPECT_EQ(first_error("ip route 10.0.0.0/8 blackhole weight 2\n"),
+              "f:1: a route that drops shares no traffic; leave `weight` out");
     EXPECT_EQ(routes("ip route 10.1.2.3/8 192.0.2.1\n").front().prefix.to_string(), "10.0.0.0/8");
     EXPECT_EQ(routes("ip route 10.0.0.0 255.0.0.0 192.0.2.1\n").front().prefix.to_string(), "10.0.0.0/8");
     EXPECT_EQ(first_error("ip route 10.0.0.0 255.0.255.0 192.0.2.1\n"),
@@ -234,6 +241,16 @@ struct Wrong {
     const char* text;
     const char* message;
 };
+
+TEST(Parse, AGroupHasSixtyFourGatewaysAtMost)
+{
+    std::string text;
+    for (int i = 1; i <= 64; ++i) text += "ip route 10.0.0.0/8 192.0.2." + std::to_string(i) + "\n";
+    EXPECT_EQ(first_error(text), "");
+    EXPECT_EQ(first_error(text + "ip route 10.0.0.0/8 192.0.2.65 9\n"), "");  // another distance, another group
+    EXPECT_EQ(first_error(text + "ip route 10.0.0.0/8 192.0.2.65\n"),
+              "f:1: 10.0.0.0/8 has more than 64 gateways of distance 1; take some away, or give them another distance");
+}
 
 class Validate : public testing::TestWithParam<Wrong> {};
 

@@ -215,6 +215,7 @@ private:
             if (!r.gateway && r.interface.empty()) r.drop = static_cast<StaticRoute::Drop>(between(1, 3));
             r.distance = static_cast<std::uint8_t>(coin() ? 1 : between(1, 255));
             r.tag = coin() ? 0 : between(1, 1000);
+            if (r.drop == StaticRoute::Drop::No && coin()) r.weight = static_cast<std::uint8_t>(between(1, 255));
             if (coin()) r.nexthop_vrf = coin() ? "default" : word();
             r.protected_only = coin();
             if (r.gateway && coin()) {
@@ -340,6 +341,7 @@ private:
               &Bgp::bestpath_as_path_ignore, &Bgp::bestpath_multipath_relax, &Bgp::bestpath_compare_routerid,
               &Bgp::med_missing_as_worst, &Bgp::fast_external_failover})
             b.*flag = coin();
+        b.bestpath_bandwidth = static_cast<BgpBandwidth>(below(4));
         if (coin()) b.default_local_preference = below(1000);
         b.cluster_id = maybe<std::uint32_t>(1, 4000000000U);
         for (unsigned n = below(4); n > 0; --n) {

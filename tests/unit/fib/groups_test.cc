@@ -85,7 +85,77 @@ TEST_F(GroupTest, SharesAreWithinTwoPercentOfTheWeights)
     }
     groups.erase(kGroup);
     groups.set(kGroup, std::vector{GroupMember{NexthopId{1}, 3}, GroupMember{NexthopId{2}, 1}}, kNoGroup);
-    EXPECT_EQ(bucket_counts(), (std::map<std::uint32_t, std::size_t>{{1, 96}, {2, 32}}));
+    EXPECT_EQ(bucket_counts(), (std::map<std::uint32_t, std::size_t>{{1, 192}, {2, 64}}));
+
+    Random random(8);
+    for (int round = 0; round < 300; ++round) {
+        std::vector<GroupMember> m;
+        double total = 0;
+        const auto n = 2 + random.below(63), range = 1 + random.below(10'000);
+        for (std::uint32_t i = 1; i <= n; ++i) {
+            m.push_back({NexthopId{i}, static_cast<std::uint16_t>(1 + random.below(range))});
+            total += m.back().weight;
+        }
+        groups.erase(kGroup);
+        ASSERT_TRUE(groups.set(kGroup, m, kNoGroup));
+        const auto buckets = static_cast<double>(groups.buckets(kGroup).size());
+        ASSERT_LE(buckets, GroupTable::kMaxBuckets);
+        auto counts = bucket_counts();
+        for (const auto& x : m) {
+            const auto exact = buckets * x.weight / total;
+            const auto has = static_cast<double>(counts[index(x.nexthop)]);
+            ASSERT_GE(has, 1) << "a member without any traffic";
+            // What the smallest are given beyond their share, the others lack.
+            ASSERT_NEAR(has, exact, exact < 1 ? 1 : 1 + 0.02 * exact) << "weight " << x.weight << " of " << total;
+            if (buckets < GroupTable::kMaxBuckets) {
+                ASSERT_NEAR(has, exact, 0.02 * exact);
+            }
+        }
+    }
+}
+
+TEST_F(GroupTest, ANewWeightMovesWhatItChangesByAndNoMore)
+{
+    const auto weighed = [&](std::uint16_t a, std::uint16_t b, std::uint16_t c) {
+        return std::vector{GroupMember{NexthopId{1}, a}, GroupMember{NexthopId{2}, b}, GroupMember{NexthopId{3}, c}};
+    };
+    const auto moved = [&](const std::vector<std::uint32_t>& before, const std::vector<std::uint32_t>& after,
+                           std::uint32_t to) {
+        std::size_t count = 0;
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            if (before[i] == after[i]) continue;
+            ++count;
+            EXPECT_EQ(after[i], to);
+        }
+        return static_cast<double>(count) / static_cast<double>(before.size());
+    };
+    groups.set(kGroup, weighed(1, 1, 2), kNoGroup);
+    auto before = flows();
+    groups.set(kGroup, weighed(1, 3, 2), kNoGroup);  // from a quarter to a half
+    auto after = flows();
+    EXPECT_NEAR(moved(before, after, 2), 0.25, 0.02);
+
+    // The same ratio in other numbers, as percents or rounded, moves nothing.
+    groups.set(kGroup, weighed(1667, 5000, 3333), kNoGroup);
+    EXPECT_EQ(flows(), after);
+    // Nor does a member that goes, though the shares of the others are written anew.
+    groups.set(kGroup, std::vector{GroupMember{NexthopId{1}, 3333}, GroupMember{NexthopId{3}, 6667}}, kNoGroup);
+    const auto rest = flows();
+    for (std::size_t i = 0; i < rest.size(); ++i) ASSERT_TRUE(rest[i] == after[i] || after[i] == 2) << i;
+
+    // At a pace, when there is one.
+    const auto t0 = TimePoint{1h};
+    groups.set_pace(100);
+    groups.set(kGroup, weighed(1, 1, 2), kNoGroup);
+    before = flows();
+    groups.set(kGroup, weighed(1, 3, 2), {.gradual = true});
+    EXPECT_EQ(flows(), before);
+    for (auto now = groups.move_buckets(t0); now != kNever;) {
+        const auto last = flows();
+        now = groups.move_buckets(now);
+        EXPECT_LE(moved(last, flows(), 2), 2.0 / static_cast<double>(groups.buckets(kGroup).size()));
+    }
+    EXPECT_NEAR(moved(before, flows(), 2), 0.25, 0.02);
 }
 
 TEST_F(GroupTest, WhenAMemberGoesOnlyItsFlowsMove)

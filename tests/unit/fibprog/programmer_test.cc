@@ -261,6 +261,45 @@ struct ProgrammerTest : testing::Test {
     }
 };
 
+TEST_F(ProgrammerTest, ANewWeightIsTakenOnAtAPaceByAGroupLikeTheOldOne)
+{
+    programmer.set_neighbor(kEth0, address("10.0.0.2"), kMacA);
+    programmer.set_neighbor(kEth0, address("10.0.0.3"), kMacB);
+    const auto weighed = [&](std::uint16_t a, std::uint16_t b) {
+        route::Route r{Source::Static, 1, 0, 0, {}, {}};
+        r.nexthops.push_back({NexthopType::Gateway, kEth0, kVrf, address("10.0.0.2"), a});
+        r.nexthops.push_back({NexthopType::Gateway, kEth0, kVrf, address("10.0.0.3"), b});
+        tables.set(kVrf, prefix("20.0.0.0/8"), r);
+        run();
+        return books.groups.at(books.routes.at({kVrf, prefix("20.0.0.0/8")}));
+    };
+    const auto first = weighed(1, 3);
+    ASSERT_EQ(first.members.size(), 2U);
+    EXPECT_EQ(first.members[0].weight, 1);
+    EXPECT_EQ(first.members[1].weight, 3);
+    EXPECT_FALSE(first.word.gradual);
+    const auto second = weighed(2, 3);
+    EXPECT_EQ(second.members[0].weight, 2);
+    EXPECT_TRUE(second.word.gradual);
+    EXPECT_EQ(second.word.like, first.word.id);
+}
+
+TEST_F(ProgrammerTest, NextHopsThatAreOneHereAreOneMember)
+{
+    // On a link the VRF of the gateway doesn't matter: a route that names it twice is no group of two.
+    route::Route r{Source::Static, 1, 0, 0, {}, {}};
+    r.nexthops.push_back({NexthopType::Gateway, kEth0, kVrf, address("10.0.0.2"), 2});
+    r.nexthops.push_back({NexthopType::Gateway, kEth0, VrfId{5}, address("10.0.0.2"), 3});
+    r.nexthops.push_back({NexthopType::Gateway, kEth0, kVrf, address("10.0.0.3"), 1});
+    tables.set(kVrf, prefix("20.0.0.0/8"), r);
+    run();
+    const auto& group = books.groups.at(books.routes.at({kVrf, prefix("20.0.0.0/8")}));
+    ASSERT_EQ(group.members.size(), 2U);
+    EXPECT_EQ(group.members[0].weight + group.members[1].weight, 6);
+    tables.remove(kVrf, prefix("20.0.0.0/8"), Source::Static);
+    run();
+}
+
 TEST_F(ProgrammerTest, ConnectedRoutesGleanOwnAddressesAreLocalALoopbacksRestIsRejected)
 {
     EXPECT_EQ(books.where("10.0.0.77"), "glean 1");

@@ -131,6 +131,7 @@ public:
         std::uint8_t distance;
         std::uint32_t metric;
         std::vector<IpAddress> next_hops, backup;
+        std::map<IpAddress, int> weights;  // of next_hops
     };
 
     static RibConfig open_config()
@@ -236,8 +237,11 @@ public:
             EXPECT_EQ(installed.erase(c.prefix), 1U) << c.prefix.to_string();
             return;
         }
-        Installed i{c.distance, c.metric, {}, {}};
-        for (const auto& p : c.paths) i.next_hops.push_back(p.next_hop);
+        Installed i{c.distance, c.metric, {}, {}, {}};
+        for (const auto& p : c.paths) {
+            i.next_hops.push_back(p.next_hop);
+            i.weights.try_emplace(p.next_hop, p.weight);
+        }
         for (const auto& p : c.backup) i.backup.push_back(p.next_hop);
         installed[c.prefix] = i;
     }

@@ -48,6 +48,26 @@ struct StaticsTest : testing::Test {
     }
 };
 
+TEST_F(StaticsTest, GatewaysShareByTheirWeights)
+{
+    auto heavy = route("192.0.2.0/24", "10.0.0.2");
+    heavy.weight = 3;
+    statics.add(heavy);
+    statics.add(route("192.0.2.0/24", "10.0.0.3"));
+    settle();
+    ASSERT_EQ(best("192.0.2.0/24").size(), 2U);
+    EXPECT_EQ(best("192.0.2.0/24")[0].weight, 3);
+    EXPECT_EQ(best("192.0.2.0/24")[1].weight, 1);
+
+    // Another weight: the new statement comes, then the old one goes. There is a route all the while.
+    auto heavier = heavy;
+    heavier.weight = 200;
+    statics.add(heavier);
+    statics.remove(heavy);
+    ASSERT_EQ(best("192.0.2.0/24").size(), 2U);
+    EXPECT_EQ(best("192.0.2.0/24")[0].weight, 200);
+}
+
 TEST_F(StaticsTest, ARouteIsActiveWhileItsGatewayResolves)
 {
     statics.add(route("192.0.2.0/24", "10.0.0.2"));
