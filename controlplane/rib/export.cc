@@ -73,9 +73,9 @@ void remove_private(const ExportRules& rules, bgp::AsPath& path)
 }
 
 // As FRR: who takes our next hop gets what all our paths carry, not the best one's share; but only in place of a
-// transitive community. The others end at the border of the AS (RFC 4360 6).
-void export_bandwidth(const ExportRules& rules, const ExportSource& source, bool next_hop_is_self,
-                      bgp::PathAttributes& a)
+// transitive community. What is not transitive ends at the border of the AS (RFC 4360 6).
+void export_extended_communities(const ExportRules& rules, const ExportSource& source, bool next_hop_is_self,
+                                 bgp::PathAttributes& a)
 {
     auto& communities = a.extended_communities;
     if (source.bandwidth > 0 && next_hop_is_self) {
@@ -122,7 +122,7 @@ bool export_attributes(const ExportRules& rules, const ExportSource& source, con
     }
     const auto next_hop = a.next_hop;
     if (!set_next_hop(rules, source, a)) return false;
-    export_bandwidth(rules, source, !(a.next_hop == next_hop), a);
+    export_extended_communities(rules, source, !(a.next_hop == next_hop), a);
     if (!rules.send_community) a.communities.clear();
     if (!rules.send_extended_community) a.extended_communities.clear();
     if (!rules.send_large_community) a.large_communities.clear();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace culvert::runtime {
 namespace {
@@ -16,6 +17,9 @@ constexpr std::size_t kDrain = 4096;
 constexpr std::size_t kFill = 64 << 10;
 // The forwarding tables' writer is behind by so many updates: BGP waits.
 constexpr std::size_t kMaxBacklog = 1 << 16;
+// Each mix of weights is a group of its own, of up to 4 KiB, and neighbours choose the mixes: beyond so many groups
+// multipaths share equally.
+constexpr std::size_t kMaxGroupsByWeight = 1 << 14;
 
 constexpr std::size_t at(Family f) { return static_cast<std::size_t>(f); }
 
@@ -346,6 +350,12 @@ void BgpInstance::on_route(const rib::RouteChange& change)
         route.source = route::Source::Bgp;
         route.distance = change.distance;
         route.metric = change.metric;
+        const auto weighed = [](const rib::RoutePath& path) { return path.weight != 1; };
+        const bool crowded =
+            std::ranges::any_of(change.paths, weighed) && core_.programmer.counts().groups >= kMaxGroupsByWeight;
+        if (crowded && !std::exchange(told_crowded_, true))
+            log::warning("bgp", "more than {} groups of next hops: link bandwidth is ignored for new ones",
+                         kMaxGroupsByWeight);
         const auto fill = [&](std::span<const rib::RoutePath> paths, std::vector<route::Nexthop>& out) {
             for (const auto& path : paths) {
                 route::Nexthop hop;
@@ -363,7 +373,7 @@ void BgpInstance::on_route(const rib::RouteChange& change)
                     return other == hop;
                 };
                 if (std::any_of(out.begin(), out.end(), same)) continue;
-                hop.weight = path.weight;
+                if (!crowded) hop.weight = path.weight;
                 out.push_back(hop);
             }
             std::sort(out.begin(), out.end());

@@ -99,6 +99,7 @@ private:
         route::RouteHandle handle{route::kNoRoute};
     };
     LastRoute last_;
+    bool told_crowded_ = false;               // that link bandwidth is ignored
     std::vector<IpAddress> fresh_next_hops_;  // tracked in this round; the RIB wants a first word on each
     Loop::Timer deadline_;
 };

@@ -65,10 +65,10 @@ struct Hop {
 };
 
 // By bandwidth BGP weighs finer than FRR, which has hundredths.
-std::uint16_t shown_weight(const route::RouteView& view, std::uint16_t weight)
+std::uint16_t shown_weight(route::Source source, std::uint16_t weight)
 {
     constexpr int kHundredth = rib::kWholeWeight / 100;
-    if (view.source != route::Source::Bgp) return weight;
+    if (source != route::Source::Bgp) return weight;
     return static_cast<std::uint16_t>(std::max(1, weight / kHundredth));
 }
 
@@ -77,7 +77,7 @@ std::vector<Hop> hops_of(Router& router, const route::RouteView& view)
     std::vector<Hop> out;
     if (!view.set) return out;
     for (auto hop : view.set->nexthops) {
-        hop.weight = shown_weight(view, hop.weight);
+        hop.weight = shown_weight(view.source, hop.weight);
         if (hop.type != route::NexthopType::Gateway || hop.interface != kNoInterface) {
             const bool up = hop.interface == kNoInterface || router.core().tables.link_up(hop.interface);
             out.push_back({hop, up, false});
@@ -447,7 +447,8 @@ Shown nht(Router& router, const config::Exec& exec)
     router.core().tables.walk_tracked(*vrf, [&](const route::TrackingEvent& t) {
         if (t.address.family != family) return;
         const auto address = t.address.to_string();
-        const auto& r = t.resolution;
+        auto r = t.resolution;
+        for (auto& hop : r.nexthops) hop.weight = shown_weight(r.source, hop.weight);
         if (exec.json) {
             json::object o{{"resolved", r.reachable}};
             json::array nexthops;
