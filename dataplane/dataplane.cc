@@ -5,6 +5,7 @@
 #include "dataplane/io/host_link.h"
 #include "dataplane/io/packet_pool.h"
 #include "dataplane/io/port.h"
+#include "dataplane/io/rouser.h"
 #include "dataplane/io/thread.h"
 #include "dataplane/worker.h"
 
@@ -66,7 +67,8 @@ public:
                                     .hash_seed = seed,
                                     .tunnel_activity = tunnel_activity_,
                                     .protection_activity = {&protection_activity_[0], protection_activity_.size()},
-                                    .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count)};
+                                    .max_held = std::min<std::size_t>(4096, pool_.buffers() / 4 / count),
+                                    .rouser = options.cpus.empty() && !options.poll_busy ? &rouser_ : nullptr};
             workers_.push_back(std::make_unique<Worker>(o, name + "-w" + std::to_string(i), rcu_, tables_, pool_.get(),
                                                         activity_.all(), bfd_activity_.all(), hints_));
             wakes.push_back(&workers_.back()->link().worker_wake);
@@ -78,12 +80,14 @@ public:
             writer_.run(stop);
         }};
         for (auto& worker : workers_) worker->start(*host_link_, all);
+        if (options.realtime) rouser_.start();
     }
 
     ~LiveDataplane() override
     {
         say_goodbye();
         for (auto& worker : workers_) worker->stop();
+        rouser_.stop();
         writer_thread_.request_stop();
         channel_.writer_wake.signal();
         writer_thread_.join();
@@ -262,6 +266,7 @@ private:
     fib::IdTable<api::ProtectionActivity> protection_activity_{api::kMaxProtections};
     node::OwnerHints hints_;
     std::map<PortId, std::unique_ptr<io::Port>> ports_;
+    io::Rouser rouser_{io::allowed_cpus()};
     std::vector<std::unique_ptr<Worker>> workers_;
     std::unique_ptr<io::HostLink> host_link_;
     std::jthread writer_thread_;

@@ -3,6 +3,8 @@
 #include "base/time.h"
 #include "dataplane/fib/rcu.h"
 #include "dataplane/io/clock.h"
+#include "dataplane/io/rouser.h"
+#include "dataplane/io/thread.h"
 
 #include <string>
 #include <utility>
@@ -15,13 +17,14 @@ namespace culvert::dataplane {
 // of them would leave it to others. A worker that never sleeps has a CPU of its own and needs none of this.
 class Urgency {
 public:
-    explicit Urgency(std::string thread) : thread_(std::move(thread)) {}
+    // `sleeper`: null for a thread that nobody is to move.
+    Urgency(std::string thread, io::Rouser::Sleeper* sleeper) : thread_(std::move(thread)), sleeper_(sleeper) {}
 
-    // After each round that began at `now`.
-    void mind(bool urgent, TimePoint now, fib::Rcu::Reader& reader, io::TscClock& clock) noexcept
+    // After each round that began at `now`. `due`: when the thread is to be up at the latest.
+    void mind(bool urgent, TimePoint now, TimePoint due, fib::Rcu::Reader& reader, io::TscClock& clock) noexcept
     {
         if (urgent != urgent_) change(urgent, now);
-        if (realtime_ && now >= rest_check_) rest(reader, clock);
+        if (realtime_ && now >= rest_check_) rest(due, reader, clock);
     }
 
 private:
@@ -30,10 +33,13 @@ private:
     static constexpr Duration kRest = kRestPeriod / kShares;
 
     void change(bool urgent, TimePoint now) noexcept;
-    void rest(fib::Rcu::Reader& reader, io::TscClock& clock) noexcept;
+    void rest(TimePoint due, fib::Rcu::Reader& reader, io::TscClock& clock) noexcept;
     void begin_period(TimePoint now) noexcept;
+    Duration wanted() noexcept { return io::thread_cpu_time() + waited_.read(); }
 
     std::string thread_;
+    io::Rouser::Sleeper* sleeper_;
+    io::WaitTime waited_;
     bool urgent_ = false;
     bool realtime_ = false;   // SCHED_FIFO
     TimePoint rest_check_{};  // a multiple of kRestPeriod

@@ -4,11 +4,14 @@
 #include "base/log.h"
 #include "base/sanitizers.h"
 #include "crypto/secret.h"
+#include "dataplane/io/resident.h"
 #include "dataplane/io/ring.h"
 #include "dataplane/io/thread.h"
 
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -60,11 +63,13 @@ Worker::Worker(const Options& options, const std::string& name, fib::Rcu& rcu, c
       bfd_(context_, bfd_activity, mix(options.hash_seed ^ mix(index(options.id) + 1U))),
       pipeline_(context_, *this),
       idle_(link_.worker_wake, {.busy = options.busy}),
+      sleeper_(options.rouser != nullptr ? &options.rouser->add(link_.worker_wake) : nullptr),
       reader_(rcu.register_reader()),
       inbox_(make_inbox(name + "-inbox", kInbox)),
       control_inbox_(make_inbox(name + "-first", kControlInbox)),
-      urgency_(name)
+      urgency_(name, sleeper_)
 {
+    io::make_resident(&link_, sizeof link_);
     context_.bfd = &bfd_;
     context_.next_fragment_id = static_cast<std::uint32_t>(mix(options.hash_seed + index(options.id)));
 }
@@ -109,7 +114,7 @@ void Worker::set_ports(std::shared_ptr<const PortList> ports)
     ports_ = std::move(ports);
 }
 
-api::WorkerRuntime Worker::runtime() const noexcept
+api::WorkerRuntime Worker::runtime() const
 {
     return {.id = options_.id,
             .cpu = options_.cpu ? static_cast<int>(*options_.cpu) : -1,
@@ -118,11 +123,14 @@ api::WorkerRuntime Worker::runtime() const noexcept
             .sleeps = sleeps_.read(),
             .packets = packets_.read(),
             .cycles_busy = cycles_busy_.read(),
-            .longest_poll_gap = Duration{longest_gap_.load(std::memory_order_relaxed)}};
+            .longest_poll_gap = Duration{longest_gap_.load(std::memory_order_relaxed)},
+            .page_faults = io::thread_page_faults(tid_.load(std::memory_order_relaxed)),
+            .moves = sleeper_ != nullptr ? sleeper_->moves() : 0};
 }
 
 void Worker::main()
 {
+    tid_.store(gettid(), std::memory_order_relaxed);
     io::name_thread(name_);
     io::exact_timers();
     if (options_.cpu) {
@@ -156,9 +164,11 @@ void Worker::main()
             sleeps_.add(1);
             last = std::min(clock_.now(), deadline);  // woken late: held up since then
         }
-        urgency_.mind(options_.realtime && !options_.busy && bfd_.engine().size() != 0, context_.now, reader_, clock_);
+        urgency_.mind(options_.realtime && !options_.busy && bfd_.engine().size() != 0, context_.now,
+                      pipeline_.speaks_at(), reader_, clock_);
     }
 
+    if (sleeper_ != nullptr) sleeper_->watch(false);
     pipeline_.shut_down();
     transmit_.close_all();
     for (const auto& q : queues_) idle_.remove_queue(q.port->wait_fds(q.queue));
@@ -392,8 +402,16 @@ bool Worker::work_waiting() noexcept
     return std::any_of(queues_.begin(), queues_.end(), [](const Queue& q) { return q.port->pending(q.queue); });
 }
 
-void Worker::going_to_sleep() noexcept { reader_.offline(); }
+void Worker::going_to_sleep() noexcept
+{
+    reader_.offline();
+    if (sleeper_ != nullptr) sleeper_->begin(pipeline_.speaks_at());
+}
 
-void Worker::woken() noexcept { reader_.online(); }
+void Worker::woken() noexcept
+{
+    if (sleeper_ != nullptr) sleeper_->end();
+    reader_.online();
+}
 
 }  // namespace culvert::dataplane

@@ -9,12 +9,15 @@
 #include "dataplane/io/idle.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/receive_stamps.h"
+#include "dataplane/io/rouser.h"
 #include "dataplane/node/bfd_speaker.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/port_links.h"
 #include "dataplane/reception.h"
 #include "dataplane/transmit_queues.h"
 #include "dataplane/urgency.h"
+
+#include <sys/types.h>
 
 #include <array>
 #include <atomic>
@@ -44,7 +47,8 @@ public:
         std::uint64_t hash_seed = 0;
         std::span<api::TunnelActivity> tunnel_activity{};
         std::span<api::ProtectionActivity> protection_activity{};
-        std::size_t max_held = 1024;  // packets; fragments beside them at most as many again
+        std::size_t max_held = 1024;   // packets; fragments beside them at most as many again
+        io::Rouser* rouser = nullptr;  // of a worker that isn't bound to a CPU; outlives it
     };
 
     Worker(const Options& options, const std::string& name, fib::Rcu& rcu, const fib::Tables& tables, rte_mempool* pool,
@@ -62,7 +66,7 @@ public:
 
     api::WorkerLink& link() noexcept { return link_; }
     const node::Counters& counters() const noexcept { return counters_; }
-    api::WorkerRuntime runtime() const noexcept;
+    api::WorkerRuntime runtime() const;
 
 private:
     struct Queue {
@@ -109,6 +113,7 @@ private:
     Pipeline pipeline_;
     io::TscClock clock_;
     io::Idle idle_;
+    io::Rouser::Sleeper* sleeper_;  // null: nobody moves it
     fib::Rcu::Reader reader_;
     rte_ring* inbox_;          // from other workers
     rte_ring* control_inbox_;  // likewise, what goes before data
@@ -132,6 +137,7 @@ private:
     std::atomic<std::int64_t> longest_gap_{0};
     std::size_t round_packets_ = 0;
     unsigned pressure_ = 0;  // rounds in a row that were full
+    std::atomic<pid_t> tid_{0};
     std::thread thread_;
 };
 

@@ -60,6 +60,8 @@ struct WorkerRuntime {
     std::uint64_t packets = 0;
     std::uint64_t cycles_busy = 0;  // TSC cycles in polls that found something
     Duration longest_poll_gap{};
+    std::uint64_t page_faults = 0;  // of its thread
+    std::uint64_t moves = 0;        // to another CPU, because it wasn't up in time
 };
 
 struct MemoryUse {

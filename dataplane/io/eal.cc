@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/sanitizers.h"
+#include "dataplane/io/resident.h"
 #include "dataplane/io/thread.h"
 
 #include <fmt/format.h>
@@ -147,6 +148,13 @@ int register_leak_root(const rte_memseg_list*, const rte_memseg* segment, std::s
 }
 #endif
 
+// Huge pages are there from the start; all others come when they are touched, which may be much later.
+int populate(const rte_memseg_list*, const rte_memseg* segment, std::size_t length, void*)
+{
+    make_resident(segment->addr, length);
+    return 0;
+}
+
 }  // namespace
 
 bool huge_pages_available(std::size_t octets)
@@ -202,6 +210,7 @@ Result<std::unique_ptr<Eal>, EalError> Eal::start(const EalOptions& options)
     // The leak checker doesn't know EAL's memory; objects that only drivers point to would count as lost.
     rte_memseg_contig_walk(register_leak_root, nullptr);
 #endif
+    if (mode == MemoryMode::Anonymous) rte_memseg_contig_walk(populate, nullptr);
     log::info("dataplane", "{} MiB of {} for packet buffers", octets >> 20,
               mode == MemoryMode::HugePages ? "huge pages" : "ordinary memory");
     return std::unique_ptr<Eal>{new Eal{mode, octets}};

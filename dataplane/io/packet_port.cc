@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "dataplane/io/packet_pool.h"
 #include "dataplane/io/receive_stamps.h"
+#include "dataplane/io/resident.h"
 #include "dataplane/io/silence.h"
 
 #include <fmt/format.h>
@@ -105,10 +106,9 @@ class alignas(64) PacketPort::Queue {
 public:
     Queue(rte_mempool* pool, std::uint16_t port) : pool_(pool), port_(port)
     {
-        spill_.resize(kRxSlots);
+        make_resident(spill_.get(), kRxSlots * kSpill);  // the kernel writes there in our time
         for (unsigned i = 0; i < kRxSlots; ++i) {
-            spill_[i] = std::make_unique_for_overwrite<std::uint8_t[]>(kSpill);
-            rx_iov_[i] = {{{&rx_vnet_[i], sizeof rx_vnet_[i]}, {nullptr, kRoom}, {spill_[i].get(), kSpill}}};
+            rx_iov_[i] = {{{&rx_vnet_[i], sizeof rx_vnet_[i]}, {nullptr, kRoom}, {spill(i), kSpill}}};
             rx_messages_[i].msg_hdr.msg_iov = rx_iov_[i].data();
             rx_messages_[i].msg_hdr.msg_iovlen = rx_iov_[i].size();
             rx_messages_[i].msg_hdr.msg_control = rx_control_[i].octets.data();
@@ -153,6 +153,7 @@ private:
     static constexpr std::size_t kRoom = kDataRoom - kHeadroom - kTailroom;
 
     static int open_rx(int fd, int ifindex, bool control);
+    std::uint8_t* spill(unsigned slot) const noexcept { return spill_.get() + slot * kSpill; }
     unsigned fill() noexcept;
     unsigned fetch(unsigned which, unsigned slots) noexcept;
     rte_mbuf* finish(unsigned slot) noexcept;
@@ -177,7 +178,7 @@ private:
     std::array<std::array<iovec, 3>, kRxSlots> rx_iov_{};
     std::array<mmsghdr, kRxSlots> rx_messages_{};
     std::array<AuxControl, kRxSlots> rx_control_{};
-    std::vector<std::unique_ptr<std::uint8_t[]>> spill_;
+    std::unique_ptr<std::uint8_t[]> spill_ = std::make_unique_for_overwrite<std::uint8_t[]>(kRxSlots * kSpill);
 };
 
 // A socket that hears one part of what comes in.
@@ -389,7 +390,7 @@ std::uint16_t PacketPort::Queue::receive(rte_mbuf** frames, std::uint16_t max) n
                 const std::size_t length = received - sizeof(VnetHeader);
                 const std::size_t in_mbuf = std::min(length, kRoom);
                 segmenter_ = Segmenter::make({rte_pktmbuf_mtod(slots_[next_], const std::uint8_t*), in_mbuf},
-                                             {spill_[next_].get(), length - in_mbuf}, vnet);
+                                             {spill(next_), length - in_mbuf}, vnet);
             }
             if (!segmenter_) {
                 add(rx_errors, 1);

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 
 namespace culvert::io {
 
@@ -40,10 +41,10 @@ Result<void, std::string> pin_thread(unsigned cpu)
     return {};
 }
 
-bool set_realtime(bool on) noexcept
+bool set_realtime(bool on, int above) noexcept
 {
     sched_param parameters{};
-    parameters.sched_priority = on ? sched_get_priority_min(SCHED_FIFO) : 0;
+    parameters.sched_priority = on ? sched_get_priority_min(SCHED_FIFO) + above : 0;
     // What the thread starts is not real-time.
     return sched_setscheduler(0, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &parameters) == 0;
 }
@@ -55,15 +56,34 @@ Duration thread_cpu_time() noexcept
     return std::chrono::seconds{t.tv_sec} + Duration{t.tv_nsec};
 }
 
-Duration thread_wait_time() noexcept
+WaitTime::~WaitTime()
 {
-    const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return {};
+    if (fd_ >= 0) close(fd_);
+}
+
+Duration WaitTime::read() noexcept
+{
+    if (fd_ < 0) fd_ = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     char text[64] = "";
-    const auto n = read(fd, text, sizeof text - 1);
-    close(fd);
+    const auto n = fd_ < 0 ? -1 : pread(fd_, text, sizeof text - 1, 0);
     long long ran = 0, waited = 0;
     return n > 0 && std::sscanf(text, "%lld %lld", &ran, &waited) == 2 ? Duration{waited} : Duration{};
+}
+
+std::uint64_t thread_page_faults(pid_t thread)
+{
+    // After the name, which may hold anything: state, six numbers, then minor faults, those of children, major faults.
+    std::ifstream in(fmt::format("/proc/self/task/{}/stat", thread));
+    std::string text;
+    std::getline(in, text);
+    char state = 0;
+    unsigned long long minor = 0, major = 0;
+    const auto name_end = text.rfind(')');
+    if (name_end == std::string::npos ||
+        std::sscanf(text.c_str() + name_end + 1, " %c %*s %*s %*s %*s %*s %*s %llu %*s %llu", &state, &minor, &major) !=
+            3)
+        return 0;
+    return minor + major;
 }
 
 void exact_timers() { prctl(PR_SET_TIMERSLACK, 1); }

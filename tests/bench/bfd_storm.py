@@ -24,6 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "interop"), str(ROOT / "tests" / "support")]
 import failover_gap  # noqa: E402
+from frr_pair import frr_pair  # noqa: E402
 from lab import Failure, Lab, wait_for  # noqa: E402
 from peers import Peer  # noqa: E402
 
@@ -32,19 +33,6 @@ failover_gap.TUNNEL = failover_gap.TUNNEL.replace(" wireguard listen-port", " wi
 
 def counters(router):
     return {p["peer"]: p for p in router.json("show bfd peers counters")}
-
-
-def frr_pair(lab, interval):
-    """Two bfdd with a session over a bridge, up; returns what gives their counts of sessions that went down."""
-    ends = {"fa": ("192.0.2.1", "192.0.2.2"), "fb": ("192.0.2.2", "192.0.2.1")}
-    lab.bridge("fx", *((node, "wan0") for node in ends))
-    daemons = []
-    for node, (ours, theirs) in ends.items():
-        lab.address(node, "wan0", f"{ours}/24")
-        daemons.append(lab.frr(node, f"hostname {node}\nbfd\n peer {theirs} local-address {ours} interface wan0\n"
-                                     f"  transmit-interval {interval}\n  receive-interval {interval}\n", bfd=True))
-    wait_for("FRR's session", lambda: all("up" in d.vtysh("show bfd peers brief") for d in daemons), 30)
-    return lambda: [json.loads(d.vtysh("show bfd peers counters json"))[0]["session-down"] for d in daemons]
 
 
 @contextlib.contextmanager
@@ -101,6 +89,7 @@ def main():
                 flaps += c["session-down"] - before[n][peer]["session-down"]
                 print(json.dumps({"router": n, "peer": peer, "status": views[peer]["status"],
                                   **{k: v for k, v in {**views[peer], **c}.items() if "gap" in k or "stall" in k or "session-" in k}}))
+            print(json.dumps({"router": n, "workers": router.json("show dataplane runtime")}))
         print(json.dumps({"case": "bfd storm", "seconds": options.seconds, "interval_ms": options.interval, "flaps": flaps,
                           "table_loads": loads, "tcp_mbits": [round(r) for r in rates]}))
         if options.frr:

@@ -1,8 +1,22 @@
 """More than one worker: what only one of them may do is handed over to it."""
 import concurrent.futures
+import pathlib
+import sys
+import time
 
 from failures import pair
-from lab import Failure, Lab
+from lab import Failure, Lab, wait_for
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from peers import Peer  # noqa: E402
+
+ROUTES = 100_000
+MOST_FAULTS = 64  # its stack, code that runs for the first time
+FEED = """interface feed
+ port kernel feed0
+ ip address 10.9.0.1/24
+"""
+FED = ["router bgp 65001", "neighbor 10.9.0.2 remote-as 65099", "neighbor 10.9.0.2 passive"]
 
 
 def test_workers_share_ports_and_tunnels():
@@ -36,3 +50,40 @@ def test_workers_share_ports_and_tunnels():
         if result["lost"] != 0:
             raise Failure(f"a port that comes and goes costs others packets: {result}")
         return f"TCP {min(rates):.0f} Mbit/s through the tunnel"
+
+
+def faults(router):
+    return sum(w["pageFaults"] for w in router.json("show dataplane runtime"))
+
+
+def prefixes(router):
+    return sum(r["fib"] for r in router.json("show ip route summary")["routes"] if r["type"] in ("ebgp", "ibgp"))
+
+
+def test_a_steady_worker_takes_no_page_faults():
+    with Lab("cvresid") as lab:
+        lab.link("feed", "eth0", "r1", "feed0")
+        lab.address("feed", "eth0", "10.9.0.2/24")
+        routers = pair(lab, "dataplane\n workers 1\n")
+        routers[1].configure(*FEED.strip().splitlines(), "exit", *FED)
+        with Peer(lab, "feed", "feed", "10.9.0.1", "10.9.0.2", 65099, 65001, 4, prefixes=ROUTES) as feed:
+            feed.expect("ready", 60)
+            feed.ask("open", "established")
+            wait_for("LAN to LAN", lambda: lab.pings("h1", "10.2.0.2", count=3), 10)
+            lab.tcp("h2", "h1", "10.2.0.2", seconds=1)
+            before = {n: faults(r) for n, r in routers.items()}
+            rates = []
+            for _ in range(2):
+                feed.ask("announce", "start")
+                wait_for("the table", lambda: prefixes(routers[2]) >= ROUTES, 60)
+                rates.append(lab.tcp("h2", "h1", "10.2.0.2", seconds=2))
+                feed.ask("withdraw", "start")
+                wait_for("an empty table", lambda: prefixes(routers[2]) < 10, 60)
+                time.sleep(2)  # the tables give their memory back
+            rates.append(lab.tcp("h1", "h2", "10.1.0.2", seconds=2))
+        more = {n: faults(r) - before[n] for n, r in routers.items()}
+        if max(more.values()) > MOST_FAULTS:
+            raise Failure(f"page faults of the workers: {more}")
+        if min(rates) < 5:
+            raise Failure(f"TCP does not flow: {rates}")
+        return f"page faults {more}, TCP {min(rates):.0f} Mbit/s"

@@ -171,7 +171,7 @@ int main(int argc, char** argv)
         ms(Duration{a.largest_receive_gap}),
         api::to_string(static_cast<api::TimestampSource>(a.timestamp_source.load())));
     for (const auto& w : plane.runtime())
-        fmt::print("worker packets {} busy-polls {} longest-poll-gap-ms {:.3f}\n", w.packets, w.busy_polls,
-                   ms(w.longest_poll_gap));
+        fmt::print("worker packets {} busy-polls {} page-faults {} moves {} longest-poll-gap-ms {:.3f}\n", w.packets,
+                   w.busy_polls, w.page_faults, w.moves, ms(w.longest_poll_gap));
     return 0;
 }

@@ -225,16 +225,20 @@ Shown dataplane_runtime(Router& router, const config::Exec& exec)
                            {"sleeps", w.sleeps},
                            {"packets", w.packets},
                            {"cyclesBusy", w.cycles_busy},
-                           {"longestPollGapMicros", w.longest_poll_gap.count() / 1000}});
+                           {"longestPollGapMicros", w.longest_poll_gap.count() / 1000},
+                           {"pageFaults", w.page_faults},
+                           {"moves", w.moves}});
         }
         return whole(pretty(out) + "\n");
     }
-    std::string text = fmt::format("{:<8}{:<8}{:>14}{:>14}{:>12}{:>14}{:>14}{:>16}\n", "Worker", "CPU", "Polls", "Busy",
-                                   "Sleeps", "Packets", "Cycles/pkt", "Longest gap us");
+    std::string text =
+        fmt::format("{:<8}{:<8}{:>14}{:>14}{:>12}{:>14}{:>14}{:>16}{:>12}{:>8}\n", "Worker", "CPU", "Polls", "Busy",
+                    "Sleeps", "Packets", "Cycles/pkt", "Longest gap us", "Faults", "Moves");
     for (const auto& w : workers) {
-        text += fmt::format("{:<8}{:<8}{:>14}{:>14}{:>12}{:>14}{:>14}{:>16}\n", index(w.id),
+        text += fmt::format("{:<8}{:<8}{:>14}{:>14}{:>12}{:>14}{:>14}{:>16}{:>12}{:>8}\n", index(w.id),
                             w.cpu < 0 ? "floats" : std::to_string(w.cpu), w.polls, w.busy_polls, w.sleeps, w.packets,
-                            w.packets > 0 ? w.cycles_busy / w.packets : 0, w.longest_poll_gap.count() / 1000);
+                            w.packets > 0 ? w.cycles_busy / w.packets : 0, w.longest_poll_gap.count() / 1000,
+                            w.page_faults, w.moves);
     }
     return whole(text);
 }
