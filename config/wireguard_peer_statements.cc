@@ -75,7 +75,12 @@ constexpr Statement kPeers[] = {
      {wireguard_peer_block, show_wireguard_peer_blocks}},
 
     {Peer, "description {LINE$text}", Setting, Cost::Apply, "A note for people.", kValue<&WireguardPeer::description>},
-    {Peer, "public-key {BASE64$key}", Setting, Cost::Session, "The peer's public key.", {public_key, show_public_key}},
+    {Peer,
+     "public-key {BASE64$key}",
+     Setting,
+     Cost::Session,
+     "The peer's public key: not the interface's own.",
+     {public_key, show_public_key}},
     {Peer, "preshared-key-file {FILE$file}", Setting, Cost::Apply,
      "The file with the key that both ends share beside the public ones. A new key counts from the next handshake on.",
      kSecretFile<&WireguardPeer::preshared_key>},
@@ -88,7 +93,9 @@ constexpr Statement kPeers[] = {
      "allowed-ips {PREFIX$prefix...}",
      Setting,
      Cost::Apply,
-     "What the peer may send from and what is sent to it. Each line adds.",
+     "What the peer may send from and what is sent to it. Each line adds. A prefix belongs to one peer of the "
+     "interface: "
+     "where `wg` moves it to the one that names it last, culvert refuses the second.",
      {allowed_ips, show_allowed_ips}},
     {Peer, "persistent-keepalive {(1-65535)$seconds}", Setting, Cost::Apply,
      "Sends something this often, so that a NAT on the way keeps its state. Default: off.",

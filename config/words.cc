@@ -88,6 +88,7 @@ constexpr WordHelp kWords[] = {
     {Any, "$value", "The metric"},
     {Any, "$version", "A version"},
     {Any, "$vlan", "VLAN"},
+    {Node::Exec, "$vrf", "A VRF, or all of what is shown or cleared"},
     {Any, "$vrf", "A VRF"},
     {Any, "$weight", "A weight"},
     {Any, "*", "All"},

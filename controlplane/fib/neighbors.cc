@@ -14,11 +14,49 @@ VrfId vrf_of(const InterfaceSpec& interface, const IpAddress& neighbor) noexcept
     return neighbor.is_v6() && neighbor.is_link_local() ? api::link_vrf(interface.id) : interface.vrf;
 }
 
-auto Programmer::State::host_route(VrfId vrf, const IpPrefix& prefix) const -> const Neighbor*
+auto Programmer::State::host_route(VrfId vrf, const IpPrefix& prefix) const -> const Group*
 {
     if (!prefix.is_host()) return nullptr;
-    const auto it = host_routes.find({vrf, prefix});
-    return it == host_routes.end() ? nullptr : &neighbors.at(it->second);
+    const HostKey key{vrf, prefix};
+    if (const auto it = host_routes.find(key); it != host_routes.end())
+        return uses[index(neighbors.at(it->second).set)].group;
+    const auto it = broadcasts.find(key);
+    return it == broadcasts.end() ? nullptr : uses[index(it->second.set)].group;
+}
+
+void Programmer::State::push_host_route(VrfId vrf, const IpPrefix& host)
+{
+    if (tables.installed(vrf, host) != route::kNoSet) return;
+    if (const Group* group = host_route(vrf, host); group != nullptr)
+        push(api::SetRoute{vrf, host, group->id});
+    else
+        push(api::DeleteRoute{vrf, host});
+}
+
+void Programmer::State::count_broadcasts(const InterfaceSpec& interface, int change)
+{
+    if (!interface.up) return;
+    for (const IpPrefix& subnet : interface.subnets) {
+        if (subnet.family() != Family::Ipv4 || subnet.length > 30) continue;
+        const auto first = subnet.address.v4().value;
+        for (const auto address : {first, first | ~std::uint32_t{0} >> subnet.length}) {
+            const HostKey key{interface.vrf, IpPrefix::host(Ipv4Address{address})};
+            Broadcast& b = broadcasts[key];
+            b.subnets += static_cast<std::uint32_t>(change);
+            if ((b.subnets != 0) == (b.set != route::kNoSet)) continue;
+            if (b.subnets != 0) {
+                b.set = tables.intern({{{NexthopType::Broadcast}}, {}});
+                use(b.set);
+                push_host_route(key.vrf, key.prefix);
+            } else {
+                const NexthopSetId set = b.set;
+                broadcasts.erase(key);
+                push_host_route(key.vrf, key.prefix);
+                unuse(set);
+                tables.drop(set);
+            }
+        }
+    }
 }
 
 void Programmer::State::judge_host_route(const OnLink& link, Neighbor& n)
@@ -35,16 +73,15 @@ void Programmer::State::judge_host_route(const OnLink& link, Neighbor& n)
     const IpPrefix host = IpPrefix::host(address);
     const HostKey key{n.vrf, host};
     if (wanted == (n.set != route::kNoSet)) return;
-    const bool ours = tables.installed(n.vrf, host) == route::kNoSet;
     if (wanted) {
         if (host_routes.contains(key)) return;  // the same subnet on another interface was first
         n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1, true}}, {}});
         host_routes[key] = link;
-        const Group* group = use(n.set);
-        if (ours) push(api::SetRoute{n.vrf, host, group->id});
+        use(n.set);
+        push_host_route(n.vrf, host);
     } else {
         host_routes.erase(key);
-        if (ours) push(api::DeleteRoute{n.vrf, host});
+        push_host_route(n.vrf, host);
         const NexthopSetId set = std::exchange(n.set, route::kNoSet);
         unuse(set);
         tables.drop(set);

@@ -122,6 +122,7 @@ void Programmer::State::update(Hop& hop)
 
     switch (key.type) {
         case NexthopType::Blackhole: word.kind = NexthopKind::Blackhole; break;
+        case NexthopType::Broadcast: word.kind = NexthopKind::Broadcast; break;
         case NexthopType::Reject: break;
         case NexthopType::Host:
             word.kind = NexthopKind::Local;

@@ -42,8 +42,8 @@ void Programmer::State::program(const route::Change& change)
     if (change.after != route::kNoSet) {
         const Group* like = index(change.before) < uses.size() ? uses[index(change.before)].group : nullptr;
         push(api::SetRoute{change.vrf, change.prefix, use(change.after, like)->id});
-    } else if (const Neighbor* host = host_route(change.vrf, change.prefix); host != nullptr) {
-        push(api::SetRoute{change.vrf, change.prefix, uses[index(host->set)].group->id});
+    } else if (const Group* host = host_route(change.vrf, change.prefix); host != nullptr) {
+        push(api::SetRoute{change.vrf, change.prefix, host->id});
     } else {
         push(api::DeleteRoute{change.vrf, change.prefix});
     }
@@ -71,7 +71,10 @@ void Programmer::set_interface(const InterfaceSpec& spec)
     State& s = *state_;
     const auto [it, fresh] = s.interfaces.try_emplace(spec.id, spec);
     if (!fresh && it->second == spec) return;
-    it->second = spec;
+    // The new ones first: what stays is not taken away in between.
+    const InterfaceSpec before = std::exchange(it->second, spec);
+    s.count_broadcasts(spec, 1);
+    if (!fresh) s.count_broadcasts(before, -1);
     s.removed.erase({State::Kind::Interface, index(spec.id)});
     api::SetInterface word{spec.id, spec.vrf, spec.kind, spec.up, spec.port, spec.vlan, spec.mac, spec.mtu};
     word.address4 = spec.address4;

@@ -48,6 +48,9 @@ struct InterfaceSpec {
     AdjustMss adjust_mss;
     Ipv4Address address4{};  // what this box says it is there; zero: it has none
     Ipv6Address address6{};
+    // IPv4 subnets that are connected by it: nobody has their network and broadcast addresses (RFC 1812 5.3.5), which
+    // are not forwarded. Those of up to two addresses have neither (RFC 3021).
+    std::vector<IpPrefix> subnets{};
     friend bool operator==(const InterfaceSpec&, const InterfaceSpec&) = default;
 };
 

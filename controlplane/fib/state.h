@@ -109,6 +109,11 @@ struct Programmer::State {
         std::set<IpPrefix> allowed;
         route::PrefixMap<std::uint32_t> sources;  // references
     };
+    // An address that nobody has.
+    struct Broadcast {
+        std::uint32_t subnets = 0;
+        route::NexthopSetId set{route::kNoSet};
+    };
     struct HostKey {
         VrfId vrf;
         IpPrefix prefix;
@@ -207,13 +212,19 @@ struct Programmer::State {
 
     // ---- neighbours (neighbors.cc) ----
 
-    const Neighbor* host_route(VrfId vrf, const IpPrefix& prefix) const;
+    // The group of an address that the route table has no route for: a neighbour's, or nobody's.
+    const Group* host_route(VrfId vrf, const IpPrefix& prefix) const;
+    // Says it anew to the dataplane, unless the route table has the say.
+    void push_host_route(VrfId vrf, const IpPrefix& host);
 
     // A resolved neighbour has a host route while the longest match of its address is the subnet it is in. A route of
     // the table's for that very address is the stronger one.
     void judge_host_route(const OnLink& link, Neighbor& n);
     void track_neighbor(const OnLink& link, Neighbor& n);
     void forget_neighbor(std::map<OnLink, Neighbor>::iterator it);
+
+    // The subnets of an interface that is up came (+1) or went (-1).
+    void count_broadcasts(const InterfaceSpec& interface, int change);
 
     // Does a route have it as its gateway, other than its own host route?
     bool in_use(const OnLink& link) const;
@@ -263,6 +274,7 @@ struct Programmer::State {
     std::set<HopKey> failed_gateways;
     std::deque<HopKey> failures_in_order;
     std::map<HostKey, OnLink> host_routes;
+    std::map<HostKey, Broadcast> broadcasts;
     std::set<OnLink> used, use_touched;
     std::map<PeerId, Peer> peers;
     std::deque<std::pair<PeerId, route::PrefixMap<std::uint32_t>>> orphans;  // sources of peers that were removed

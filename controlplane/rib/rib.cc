@@ -37,6 +37,7 @@ Rib::State::State(const RibConfig& c)
         s.exists = s.usable = s.local = true;
         s.remote_as = c.asn;
     }
+    summaries[static_cast<std::size_t>(LocalSource::MissingNetwork)].usable = false;
 }
 
 Rib::State::~State() = default;

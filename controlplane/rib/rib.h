@@ -36,8 +36,13 @@ enum class PeerHandle : std::uint32_t {};
 inline constexpr PeerHandle kNoPeer{0};
 
 // Where a path of our own comes from, in the order of preference among them.
-enum class LocalSource : std::uint8_t { Network, Connected, Static };
-inline constexpr std::size_t kLocalSources = 3;
+enum class LocalSource : std::uint8_t {
+    Network,
+    Connected,
+    Static,
+    MissingNetwork,  // a `network` whose prefix has no route: listed, never valid
+};
+inline constexpr std::size_t kLocalSources = 4;
 
 // Why the best path was chosen over the second best; the order is the order of the steps.
 enum class Reason : std::uint8_t {

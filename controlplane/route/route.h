@@ -18,6 +18,7 @@ enum class NexthopType : std::uint8_t {
     Host,       // an address of this box (host link)
     Blackhole,  // dropped silently
     Reject,     // answered with unreachable
+    Broadcast,  // of a connected subnet: dropped. No source has a route to it: Programmer makes it
 };
 
 struct Nexthop {

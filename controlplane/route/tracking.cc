@@ -242,6 +242,7 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
             case NexthopType::Host: reason = "it is an address of this router"; break;
             case NexthopType::Blackhole:
             case NexthopType::Reject:
+            case NexthopType::Broadcast:
                 r.recursion = std::max<std::uint8_t>(r.recursion, 1);
                 r.nexthops.push_back(n);
                 break;

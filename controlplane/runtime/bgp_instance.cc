@@ -227,7 +227,8 @@ BgpNeighbor* BgpInstance::find(rib::PeerHandle handle)
 void BgpInstance::originate(const IpPrefix& prefix, rib::LocalSource source, std::optional<std::uint32_t> metric)
 {
     bgp::PathAttributes attributes;
-    attributes.origin = source == rib::LocalSource::Network ? bgp::Origin::Igp : bgp::Origin::Incomplete;
+    const bool network = source == rib::LocalSource::Network || source == rib::LocalSource::MissingNetwork;
+    attributes.origin = network ? bgp::Origin::Igp : bgp::Origin::Incomplete;
     attributes.med = metric.value_or(0);
     attributes.next_hop = prefix.family() == Family::Ipv4 ? IpAddress{Ipv4Address{}} : IpAddress{Ipv6Address{}};
     rib_->originate(prefix, source, attributes, now());
@@ -249,12 +250,15 @@ void BgpInstance::update_origination()
             core_.tables.unwatch_prefix(client_, vrf_, prefix);
             present_.erase(prefix);
             rib_->withdraw(prefix, rib::LocalSource::Network);
+            rib_->withdraw(prefix, rib::LocalSource::MissingNetwork);
         }
         for (const auto& prefix : have.networks) {
             if (!networks.contains(prefix)) rib_->withdraw(prefix, rib::LocalSource::Network);
         }
         for (const auto& prefix : watched) {
-            if (!have.watched.contains(prefix)) core_.tables.watch_prefix(client_, vrf_, prefix);
+            if (have.watched.contains(prefix)) continue;
+            originate(prefix, rib::LocalSource::MissingNetwork, std::nullopt);  // until the table has said otherwise
+            core_.tables.watch_prefix(client_, vrf_, prefix);
         }
         for (const auto& prefix : networks) {
             if (!have.networks.contains(prefix)) originate(prefix, rib::LocalSource::Network, std::nullopt);
@@ -312,8 +316,10 @@ void BgpInstance::take_table_events()
             if (p->present) {
                 present_[p->prefix] = p->metric;
                 originate(p->prefix, rib::LocalSource::Network, p->metric);
+                rib_->withdraw(p->prefix, rib::LocalSource::MissingNetwork);
             } else {
                 present_.erase(p->prefix);
+                originate(p->prefix, rib::LocalSource::MissingNetwork, std::nullopt);
                 rib_->withdraw(p->prefix, rib::LocalSource::Network);
             }
         }

@@ -318,7 +318,7 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
         return a;
     };
     switch (command.command) {
-        case ExecCommand::ShowVersion: return answer(show::version(router));
+        case ExecCommand::ShowVersion: return answer(show::version(router, command));
         case ExecCommand::ShowRunningConfig: {
             config::RenderOptions options;
             options.preamble = !command.no_header;
@@ -385,10 +385,17 @@ CommandSession::Answer CommandSession::show(const config::Exec& command)
 
 CommandSession::Answer CommandSession::clear_bgp(const config::Exec& command)
 {
-    auto* instance = store_.router().bgp().find(internal(command.vrf));
-    if (!instance) return refuse("% BGP instance not found");
+    std::vector<std::pair<BgpInstance*, BgpNeighbor*>> neighbors;
+    bool any = false;
+    for (const auto& [vrf, instance] : store_.router().bgp().all()) {
+        if (command.vrf != "all" && vrf != internal(command.vrf)) continue;
+        any = true;
+        for (const auto& [name, neighbor] : instance->neighbors()) neighbors.emplace_back(instance.get(), &*neighbor);
+    }
+    if (!any) return refuse("% BGP instance not found");
     bool found = !command.neighbor.has_value();
-    for (const auto& [name, neighbor] : instance->neighbors()) {
+    for (const auto& [instance, neighbor] : neighbors) {
+        const auto& name = neighbor->name();
         if (command.neighbor && *command.neighbor != name) continue;
         if (command.asn && index(neighbor->config().remote_as.asn) != *command.asn) continue;
         found = true;

@@ -206,6 +206,7 @@ void InterfaceTable::publish(Entry& entry)
         if (a.address.is_v4() && spec.address4.is_unspecified()) spec.address4 = a.address.v4();
         if (a.address.is_v6() && !a.address.is_link_local() && spec.address6.is_unspecified())
             spec.address6 = a.address.v6();
+        if (a.address.is_v4() && entry.up()) spec.subnets.push_back(a.subnet());
     }
     // Unnumbered: it speaks with a loopback's address, as routers do.
     for (const auto& [name, other] : entries_) {

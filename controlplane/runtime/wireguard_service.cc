@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "controlplane/runtime/udp_packet.h"
 #include "crypto/key_file.h"
+#include "crypto/x25519.h"
 
 #include <time.h>
 
@@ -64,9 +65,22 @@ WireguardService::Keys WireguardService::read_keys(
                                 {}});
             return keys;
         }
+        std::optional<crypto::PublicKey> own;
         if (wg->private_key) {
-            if (auto key = load(*wg->private_key, path, "wireguard private-key-file"))
+            if (auto key = load(*wg->private_key, path, "wireguard private-key-file")) {
+                own = crypto::public_key_of(*key);
                 keys.private_keys.emplace(name, std::move(*key));
+            }
+        }
+        for (const auto& [peer_name, peer] : wg->peers) {
+            if (!own || peer.public_key != *own) continue;
+            problems.push_back(
+                {config::Diagnostic::Kind::Refused,
+                 {},
+                 line_of(path + " / wireguard peer " + peer_name, "public-key"),
+                 0,
+                 "this is the public key of " + name + " itself: nobody else can have it",
+                 "take the other end's: there `wg pubkey`, or what `show wireguard` says of its interface"});
         }
         for (const auto& [peer_name, peer] : wg->peers) {
             if (!peer.preshared_key) continue;

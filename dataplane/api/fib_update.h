@@ -131,6 +131,7 @@ enum class NexthopKind : std::uint8_t {
     Via,              // another group of `vrf` (recursive or leaked)
     Blackhole,        // silently dropped
     Reject,           // answered with unreachable
+    Broadcast,        // of a connected subnet: dropped
 };
 
 struct SetNexthop {

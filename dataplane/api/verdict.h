@@ -104,6 +104,9 @@ namespace culvert::api {
     V(DropFragmentEvicted, drop_fragment_evicted, "its datagram gave way to newer ones: too many are incomplete")     \
     V(DropFragmentSource, drop_fragment_source, "too many incomplete datagrams of one sender")                        \
     V(DropFragmentCount, drop_fragment_count, "datagram in too many fragments")                                       \
+    V(DropDirectedBroadcast, drop_directed_broadcast,                                                                 \
+      "for the broadcast or network address of a connected subnet, where nobody is")                                  \
+    V(DropOwnSource, drop_own_source, "came in with an address of this router as its source")                         \
     V(DropShutdown, drop_shutdown, "the dataplane is stopping")                                                       \
     V(KeepaliveReceived, keepalive_received, "WireGuard keepalive: has no inner packet")
 

@@ -317,7 +317,14 @@ void FibWriter::on(const api::SetRoute& u)
     const auto value = index(u.group) | (u.protected_only ? Leaf::kProtected : 0);
     const bool full = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.set(u.prefix, value) == Edit::Full
                                                         : vrf->lpm6.set(u.prefix, value) == Edit::Full;
-    if (full) refuse(Refusal::NoRoom, "set route");
+    if (full) return refuse(Refusal::NoRoom, "set route");
+    if (u.prefix.is_host()) tables_.own_addresses().set(u.vrf, u.prefix, leads_here(u.group));
+}
+
+bool FibWriter::leads_here(GroupId group) const
+{
+    const auto* first = tables_.nexthops().find(tables_.groups().members(group).front().nexthop);
+    return first != nullptr && first->kind == api::NexthopKind::Local;
 }
 
 void FibWriter::on(const api::DeleteRoute& u)
@@ -326,7 +333,8 @@ void FibWriter::on(const api::DeleteRoute& u)
     if (!vrf) return refuse(Refusal::UnknownVrf, "delete route");
     if (!well_formed(u.prefix)) return refuse(Refusal::BadPrefix, "delete route");
     const bool gone = u.prefix.family() == Family::Ipv4 ? vrf->lpm4.erase(u.prefix) : vrf->lpm6.erase(u.prefix);
-    if (!gone) refuse(Refusal::UnknownPrefix, "delete route");
+    if (!gone) return refuse(Refusal::UnknownPrefix, "delete route");
+    if (u.prefix.is_host()) tables_.own_addresses().set(u.vrf, u.prefix, false);
 }
 
 void FibWriter::on(const api::SetProtection& u)

@@ -117,6 +117,8 @@ private:
     void on(const api::DeleteProtectedPrefix& u);
     void on(const api::SetRoute& u);
     void on(const api::DeleteRoute& u);
+    // A group of this router's own host link has no other member.
+    bool leads_here(GroupId group) const;
     void on(const api::SetProtection& u);
     void on(const api::DeleteProtection& u);
 

@@ -17,7 +17,8 @@ bool leaves_by_interface(NexthopKind kind) noexcept
         case NexthopKind::Local:
         case NexthopKind::Via:
         case NexthopKind::Blackhole:
-        case NexthopKind::Reject: return false;
+        case NexthopKind::Reject:
+        case NexthopKind::Broadcast: return false;
     }
     return false;
 }

@@ -142,6 +142,7 @@ bool Tables::delete_vrf(VrfId id)
 {
     if (id == kDefaultVrf || vrf_ids_.erase(id) == 0) return false;
     replace(vrfs_, index(id), static_cast<Vrf*>(nullptr));
+    own_.remove(id);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "dataplane/fib/lpm4.h"
 #include "dataplane/fib/lpm6.h"
 #include "dataplane/fib/nexthops.h"
+#include "dataplane/fib/own_addresses.h"
 #include "dataplane/fib/prefix_set.h"
 #include "dataplane/fib/rcu.h"
 #include "dataplane/fib/tunnels.h"
@@ -126,6 +127,7 @@ public:
     bool takes_esp(VrfId outer_vrf, std::uint16_t udp_port) const noexcept;
     const Tunnel* tunnel(InterfaceId id) const noexcept { return tunnels_.find(id); }
     const TunnelTable& tunnels() const noexcept { return tunnels_; }
+    const OwnAddresses& own_addresses() const noexcept { return own_; }
     bool host_link(VrfId id) const noexcept { return host_links_[index(id)].load(std::memory_order_acquire); }
 
     const NexthopTable& nexthops() const noexcept { return nexthops_; }
@@ -164,6 +166,7 @@ public:
     NexthopTable& nexthops() noexcept { return nexthops_; }
     GroupTable& groups() noexcept { return groups_; }
     Reclaimer& reclaimer() noexcept { return reclaimer_; }
+    OwnAddresses& own_addresses() noexcept { return own_; }
     Vrf* edit_vrf(VrfId id) noexcept { return vrfs_[index(id)].load(std::memory_order_relaxed); }
     bool set_down_word(BfdSessionId session);  // exists and clear
     bool delete_down_word(BfdSessionId session);
@@ -233,6 +236,7 @@ private:
     NexthopTable nexthops_;
     GroupTable groups_;
     TunnelTable tunnels_;
+    OwnAddresses own_;
     IdTable<std::atomic<Vrf*>> vrfs_;
     IdTable<std::atomic<const Interface*>> interfaces_;
     IdTable<std::atomic<PortMap*>> ports_;

@@ -1,3 +1,4 @@
+#include "dataplane/node/own_source.h"
 #include "dataplane/node/stages.h"
 
 #include <array>
@@ -30,7 +31,7 @@ Verdict check_addresses(Metadata& meta, Ipv4Address source, Ipv4Address destinat
     return Verdict::Forward;
 }
 
-Verdict input(rte_mbuf* m, Metadata& meta) noexcept
+Verdict input(const Context& ctx, const fib::OwnAddresses& own, rte_mbuf* m, Metadata& meta) noexcept
 {
     const std::size_t have = m->data_len;
     if (have < sizeof(Ipv4Header)) return Verdict::DropTruncated;
@@ -52,6 +53,8 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
         const auto v = check_addresses(meta, {source}, {destination});
         if (v != Verdict::Forward) return v;
     }
+    if (own.may_hold(source)) [[unlikely]]
+        if (claims_our_address(ctx, m)) return Verdict::DropOwnSource;
     // RFC 1812 5.3.4: a link-layer broadcast must not become a unicast of ours.
     if (meta.has(Flag::GroupFrame)) [[unlikely]]
         return Verdict::DropBroadcast;
@@ -60,11 +63,12 @@ Verdict input(rte_mbuf* m, Metadata& meta) noexcept
 
 }  // namespace
 
-void ip4_input(Context&, Burst& burst) noexcept
+void ip4_input(Context& ctx, Burst& burst) noexcept
 {
+    const auto& own = ctx.tables.own_addresses();
     for (std::size_t i = 0; i < burst.size(); ++i) {
         auto& meta = burst.meta(i);
-        const auto v = input(burst[i], meta);
+        const auto v = input(ctx, own, burst[i], meta);
         meta.verdict = v;
         meta.stage = v == Verdict::Forward ? Stage::Lookup4 : Stage::End;
     }

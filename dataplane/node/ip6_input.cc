@@ -1,5 +1,6 @@
 #include "dataplane/api/link_scope.h"
 #include "dataplane/node/neighbor_discovery.h"
+#include "dataplane/node/own_source.h"
 #include "dataplane/node/stages.h"
 
 namespace culvert::node {
@@ -35,7 +36,7 @@ Verdict check_addresses(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
     return Verdict::Forward;
 }
 
-Verdict input(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
+Verdict input(Context& ctx, const fib::OwnAddresses& own, rte_mbuf* m, Metadata& meta) noexcept
 {
     const std::size_t have = m->data_len;
     if (have < sizeof(Ipv6Header)) return Verdict::DropTruncated;
@@ -50,6 +51,8 @@ Verdict input(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
         const auto v = check_addresses(ctx, m, meta);
         if (v != Verdict::Forward) return v;
     }
+    if (own.may_hold(ip.source)) [[unlikely]]
+        if (claims_our_address(ctx, m)) return Verdict::DropOwnSource;
     if (meta.has(Flag::GroupFrame)) [[unlikely]]
         return Verdict::DropMulticast;
     return Verdict::Forward;
@@ -59,10 +62,11 @@ Verdict input(Context& ctx, rte_mbuf* m, Metadata& meta) noexcept
 
 void ip6_input(Context& ctx, Burst& burst) noexcept
 {
+    const auto& own = ctx.tables.own_addresses();
     for (std::size_t i = 0; i < burst.size(); ++i) {
         burst.prefetch(i + kPrefetchAhead);
         auto& meta = burst.meta(i);
-        const auto v = input(ctx, burst[i], meta);
+        const auto v = input(ctx, own, burst[i], meta);
         meta.verdict = v;
         meta.stage = v == Verdict::Forward ? Stage::Lookup6 : Stage::End;
     }

@@ -103,6 +103,8 @@ void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_
             if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
             return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kRejectCode);
         case NexthopKind::Blackhole: return meta.end(Verdict::DropBlackhole);
+        case NexthopKind::Broadcast:  // RFC 1812 5.3.5.2, RFC 2644; nor is it answered (4.3.2.7)
+            return meta.end(tunnel ? Verdict::DropNoTunnelRoute : Verdict::DropDirectedBroadcast);
         case NexthopKind::Via:  // pick() never ends at one
             break;
     }

@@ -52,11 +52,12 @@ struct Ipv4Header {
     Sum sum() const noexcept
     {
         const auto* bytes = reinterpret_cast<const std::uint8_t*>(this);
-        Sum s;
-        s.add_words<5>(bytes);
-        if (header_length() > 20) [[unlikely]]
-            s.add({bytes + 20, header_length() - 20});
-        return s;
+        Sum fixed;
+        fixed.add_words<5>(bytes);
+        if (header_length() == 20) [[likely]]
+            return fixed;
+        Sum all = fixed;  // one that stays in a register where there is nothing to add
+        return all.add({bytes + 20, header_length() - 20});
     }
     void compute_checksum() noexcept
     {

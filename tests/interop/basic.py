@@ -60,6 +60,29 @@ def test_traceroute_and_unreachable():
         assert "nreachable" not in silent and "100% packet loss" in silent, silent
 
 
+def test_directed_broadcast_and_our_own_source():
+    with Lab("cvodd") as lab:
+        r = two_lans(lab)
+        wait_for("ping", lambda: lab.pings("a", "10.2.0.2"))
+
+        def dropped(verdict):
+            return r.json("show dataplane drops").get(verdict, {}).get("packets", 0)
+        for target in ("10.2.0.255", "10.2.0.0", "10.1.0.0"):
+            before = dropped("drop_directed_broadcast")
+            said = lab.ping("a", target, count=2, wait=1).stdout
+            if "nreachable" in said or "bytes from" in said:
+                raise Failure(f"{target} is answered: {said}")
+            wait_for(f"pings of {target} to be dropped", lambda: dropped("drop_directed_broadcast") >= before + 2, 5)
+        if r.json("show ip fib 10.2.0.255")["10.2.0.255/32"]["nexthops"][0]["kind"] != "broadcast" or r.route("10.2.0.255/32"):
+            raise Failure("the broadcast address is not what it is, or is a route")
+        # From our own addresses, those of the other side.
+        lab.address("a", "eth0", "10.2.0.1/32", "2001:db8:2::1/128")
+        for source, target in (("10.2.0.1", "10.2.0.2"), ("2001:db8:2::1", "2001:db8:2::2")):
+            before = dropped("drop_own_source")
+            lab.ping("a", target, count=2, wait=1, source=source)
+            wait_for(f"what says that it comes from {source} to be dropped", lambda: dropped("drop_own_source") >= before + 2, 5)
+
+
 def test_fragments_and_too_big():
     with Lab("cvmtu") as lab:
         lab.link("a", "eth0", "r", "r0", 1500)
@@ -149,8 +172,9 @@ def test_errors_name_the_line_and_change_nothing():
     with Lab("cverr") as lab:
         r = two_lans(lab)
         wait_for("ping", lambda: lab.pings("a", "10.2.0.2"))
-        key, _ = lab.key("good")
-        open_key, _ = lab.key("open")
+        key, own = lab.key("good")
+        open_key, other = lab.key("open")
+        _, third = lab.key("third")
         open_key.chmod(0o644)
         wg = "interface wg0\n tunnel mode wireguard\n wireguard private-key-file {}\n ip address 10.255.0.1/24\n"
         bad = {
@@ -160,6 +184,9 @@ def test_errors_name_the_line_and_change_nothing():
             "ip route 10.0.0.0/8 nowhere9\n": ("1", "nowhere9"),
             wg.format("/nonexistent/key"): ("3", "/nonexistent/key"),
             wg.format(open_key): ("3", "chmod 600"),
+            wg.format(key) + f" wireguard peer p\n  allowed-ips 10.255.0.2/32\n  public-key {own}\n": ("7", "wg0 itself"),
+            wg.format(key) + f" wireguard peer p\n  allowed-ips 10.255.0.2/32\n  public-key {other}\n"
+            f" wireguard peer q\n  public-key {third}\n  allowed-ips 10.255.0.2/32\n": ("10", "allowed-ips of peer p"),
             "route-map X permit 10\n": ("1", ""),
         }
         for text, (line, word) in bad.items():
@@ -173,6 +200,8 @@ def test_errors_name_the_line_and_change_nothing():
                 (("interface gone", "port kernel nosuchdev"), "nosuchdev"),
                 (("interface right", "ip address 10.1.0.1/24"), "10.1.0.1"),
                 (("interface wg0", "tunnel mode wireguard", f"wireguard private-key-file {open_key}"), "chmod 600"),
+                (("interface wg0", "tunnel mode wireguard", f"wireguard private-key-file {key}", "wireguard peer p",
+                  f"public-key {own}"), "wg0 itself"),
                 (("ip route 10.0.0.0/8 nowhere9",), "nowhere9")):
             told = r.cli("configure terminal", *lines, check=False)
             assert told.returncode != 0 and word in told.stdout + told.stderr, (lines, told.stdout + told.stderr)

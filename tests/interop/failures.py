@@ -2,7 +2,7 @@
 import signal
 import time
 
-from lab import PATIENCE, Failure, Lab, wait_for
+from lab import PATIENCE, Failure, Lab, Late, wait_for
 
 ROUTER = """hostname {name}
 interface lan
@@ -59,6 +59,6 @@ def test_kill_dash_nine_under_traffic():
         wait_for("LAN to LAN after kill -9", lambda: lab.pings("h1", "10.2.0.2", count=1), 10)
         result = probe.result()
         if result["gap_ms"] > 8000 * max(1, PATIENCE) or result["sent"] - result["lost"] < 3000:
-            raise Failure(f"traffic did not come back by itself in time: {result}")
+            raise Late(f"traffic did not come back by itself in time: {result}")
         assert lab.exec("h1", "ip", "-o", "link").stdout == before
         return f"gap {result['gap_ms'] / 1000:.1f} s"

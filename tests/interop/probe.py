@@ -1,16 +1,27 @@
 #!/usr/bin/env python3
-"""probe.py echo ADDR PORT | probe.py probe ADDR PORT COUNT INTERVAL_MS
+"""probe.py echo ADDR PORT | probe.py probe ADDR PORT COUNT INTERVAL_MS | probe.py stalls CPU
 
 The probe sends numbered datagrams at a steady rate and counts the echoes. It prints one JSON line: sent, lost, the
 longest gap between two echoes in ms, when that gap began (seconds after the start), the prober's own longest pause (a gap
-that is no longer than this says nothing about the network), and round trips in ms.
+that is no longer than this says nothing about the network), and round trips in ms. `stalls` writes each time that it was
+kept from running on the CPU for more than 10 ms, in ms a line.
 """
 import json
+import os
 import select
 import socket
 import struct
 import sys
 import time
+
+if sys.argv[1] == "stalls":
+    os.sched_setaffinity(0, {int(sys.argv[2])})
+    turn = time.monotonic()
+    while True:
+        time.sleep(0.004)
+        before, turn = turn, time.monotonic()
+        if turn - before > 0.014:
+            os.write(1, f"{(turn - before - 0.004) * 1000:.1f}\n".encode())
 
 mode, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -17,7 +17,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab  # noqa: E402
 
-MODULES = ["basic", "readme", "sessions", "frr_json", "linklocal", "hub", "table", "failures", "workers", "tunnels",
+MODULES = ["basic", "readme", "shows", "sessions", "frr_json", "linklocal", "hub", "table", "failures", "workers", "tunnels",
            "failover", "bfd", "weights"]
 
 parser = argparse.ArgumentParser()
@@ -42,11 +42,33 @@ if os.geteuid() != 0:
 if not lab.CULVERTD.exists():
     sys.exit(f"interop: {lab.CULVERTD} is not built")
 
+# A bound of a test is broken by a machine that stands still for so long (none measures what is finer), or whose CPUs are
+# wanted by others that much of the time.
+STALL_MS = 15
+PRESSURE = 0.4
+
+
+def run_one(function):
+    """What the test has to say. One that was late on a machine that stood still is run once more, and has the last word."""
+    stalls = lab.Stalls()
+    try:
+        return function() or ""
+    except lab.Late as late:
+        worst, pressure = stalls.longest(), stalls.pressure()
+        machine = f"the machine stood still for {worst:.0f} ms, and somebody waited for a CPU {pressure:.0%} of the time"
+        if worst < STALL_MS and pressure < PRESSURE:
+            raise lab.Failure(f"{late}; {machine}") from late
+        print(f"     {late}; but {machine}: once more", flush=True)
+    finally:
+        stalls.close()
+    return f"{function() or ''} (at the second attempt)"
+
+
 cases = []
 for name, function in tests:
     began = time.time()
     try:
-        note = function() or ""
+        note = run_one(function)
         ok = True
     except Exception as error:  # noqa: BLE001: whatever went wrong, the other tests still run
         ok, note = False, str(error)

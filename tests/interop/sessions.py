@@ -1,4 +1,5 @@
 """BGP sessions with FRR: TCP-MD5, TTL security, and that a change touches nobody else."""
+import json
 import signal
 
 from lab import Failure, Lab, wait_for
@@ -75,3 +76,59 @@ def test_md5_and_ttl_security_with_frr():
         wait_for("it to come back with the right key", lambda: r.established("203.0.113.2"), 20)
         text = r.show("show running-config")
         assert "right" not in text and str(key) in text, text
+
+
+BYE = """hostname r
+interface wan
+ port kernel wan0
+ ip address 203.0.113.1/24
+router bgp 65001
+ bgp router-id 198.51.100.1
+ no bgp ebgp-requires-policy
+ neighbor 203.0.113.2 remote-as 65002
+ neighbor 203.0.113.2 timers connect 1
+"""
+
+BYE_FRR = """hostname f2
+router bgp 65002
+ bgp router-id 203.0.113.2
+ no bgp ebgp-requires-policy
+ neighbor 203.0.113.1 remote-as 65001
+ neighbor 203.0.113.1 timers connect 1
+"""
+
+
+def test_a_new_router_id_and_the_end_are_said_to_frr():
+    """With the default timers: what is not said would be noticed after three minutes."""
+    with Lab("cvbye") as lab:
+        lab.link("r", "wan0", "f2", "wan0")
+        lab.address("f2", "wan0", "203.0.113.2/24")
+        r = lab.router("r", BYE)
+        frr = lab.frr("f2", BYE_FRR)
+
+        def seen():
+            return json.loads(frr.vtysh("show bgp neighbors 203.0.113.1 json"))["203.0.113.1"]
+        wait_for("BGP", lambda: r.established("203.0.113.2") and seen()["bgpState"] == "Established", 30)
+        if seen()["remoteRouterId"] != "198.51.100.1":
+            raise Failure(f"{seen()['remoteRouterId']}")
+        drops, told = seen()["connectionsDropped"], seen()["messageStats"]["notificationsRecv"]
+
+        # RFC 4271 4.2: it is the identifier of the session; FRR resets too.
+        r.configure("router bgp 65001", "bgp router-id 198.51.100.9")
+        wait_for("the session with the new router id",
+                 lambda: r.established("203.0.113.2") and seen()["remoteRouterId"] == "198.51.100.9", 30)
+        now = seen()
+        if now["connectionsDropped"] != drops + 1 or now["messageStats"]["notificationsRecv"] <= told:
+            raise Failure(f"{now['connectionsDropped']} sessions ended after {drops}: {now['messageStats']}")
+        mine = r.json("show bgp neighbors 203.0.113.2")["203.0.113.2"]
+        if mine["lastResetDueTo"] != "Router ID changed" or mine["localRouterId"] != "198.51.100.9":
+            raise Failure(f"{mine['lastResetDueTo']}, {mine['localRouterId']}")
+        r.configure("router bgp 65001", "bgp router-id 198.51.100.9")
+        if seen()["connectionsDropped"] != drops + 1:
+            raise Failure("the same router id once more reset the session")
+
+        # SIGTERM: as bgpd itself when it ends (RFC 4486 4), at once.
+        r.process.kill(signal.SIGTERM)
+        wait_for("FRR to have been told", lambda: seen()["bgpState"] != "Established", 15)
+        if seen().get("lastNotificationReason") != "Cease/Peer De-configured":
+            raise Failure(f"{seen().get('lastResetDueTo')}, {seen().get('lastNotificationReason')}")

@@ -3,7 +3,7 @@ import re
 import signal
 import time
 
-from lab import Failure, Lab, run, wait_for
+from lab import Failure, Lab, Late, run, wait_for
 
 SITE = """hostname {name}
 interface lan
@@ -161,8 +161,10 @@ def test_gre_keepalive_and_reasons():
             raise Failure(f"the reason is {state()['tunnel']}")
         # The worker that owns the tunnel has seen it, and took it out of use in that round.
         record = routers[1].json("show failover")["records"][0]
-        if record["cause"] != "tunnel" or "tunnel0" not in record["subject"] or not 2000 <= record["detectionMsecs"] <= 4500:
+        if record["cause"] != "tunnel" or "tunnel0" not in record["subject"] or record["detectionMsecs"] < 2000:
             raise Failure(f"the record is wrong: {record}")
+        if record["detectionMsecs"] > 4500:
+            raise Late(f"three keepalives of a second each were missed, and it took {record['detectionMsecs']} ms")
         lab.heal("net", "r2", "wan0")
         wait_for("the tunnel to be up again", lambda: state()["operationalStatus"] == "up", 10)
         wait_for("BGP again", lambda: routers[1].established("10.255.0.2"), 20)

@@ -5,7 +5,7 @@ import sys
 import time
 
 from failures import pair
-from lab import Failure, Lab, wait_for
+from lab import Failure, Lab, Late, wait_for
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from peers import Peer  # noqa: E402
@@ -32,10 +32,10 @@ def test_workers_share_ports_and_tunnels():
         lab.echo("h2", "10.2.0.2")
         result = lab.probe("h1", "10.2.0.2", 3000, 1).result()
         if result["lost"] != 0:
-            raise Failure(f"{result}; {routers[1].show('show dataplane drops')}{routers[2].show('show dataplane drops')}")
+            raise Late(f"{result}; {routers[1].show('show dataplane drops')}{routers[2].show('show dataplane drops')}")
         rates = [lab.tcp("h2", "h1", "10.2.0.2"), lab.tcp("h1", "h2", "10.1.0.2")]
         if min(rates) < 20:
-            raise Failure(f"TCP does not flow: {rates}")
+            raise Late(f"TCP does not flow: {rates}")
         # A port that comes and goes under traffic is every worker's.
         lab.link("h3", "eth0", "r1", "late")
         lab.address("h3", "eth0", "10.3.0.2/24")
@@ -48,7 +48,7 @@ def test_workers_share_ports_and_tunnels():
             routers[1].configure("no interface late")
         result = probe.result()
         if result["lost"] != 0:
-            raise Failure(f"a port that comes and goes costs others packets: {result}")
+            raise Late(f"a port that comes and goes costs others packets: {result}")
         return f"TCP {min(rates):.0f} Mbit/s through the tunnel"
 
 

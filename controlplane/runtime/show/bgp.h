@@ -18,6 +18,7 @@ const char* peer_state(const BgpInstance& instance, const BgpNeighbor& n);
 bgp::ResetReason last_reset(const BgpNeighbor& n);
 std::uint32_t remote_as(const BgpNeighbor& n);
 Error<Refused> no_instance(const std::string& vrf);
+inline constexpr auto kInstanceHeading = "\nInstance {}:\n";  // of what is shown of all VRFs
 // The instances a command is about: one VRF, or all of them.
 std::vector<BgpInstance*> instances(Router& router, const std::string& vrf);
 }  // namespace culvert::runtime::show

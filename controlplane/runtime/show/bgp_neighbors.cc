@@ -359,23 +359,33 @@ Shown bgp_neighbors(Router& router, const config::Exec& exec)
 {
     const auto list = instances(router, exec.vrf);
     if (list.empty()) return exec.json ? Shown{whole("{}\n")} : Shown{no_instance(exec.vrf)};
+    const bool every = exec.vrf == "all";
     json::object out;
     std::string text;
     for (auto* instance : list) {
+        const auto vrf = display(router.vrfs().name(instance->vrf()));
+        json::object neighbors;
+        std::string entries;
         for (const auto& [name, n] : instance->neighbors()) {
             if (exec.neighbor && *exec.neighbor != name) continue;
             if (exec.json)
-                out[name.to_string()] = neighbor_json(*instance, *n);
+                neighbors[name.to_string()] = neighbor_json(*instance, *n);
             else
-                text += neighbor_text(*instance, *n);
+                entries += neighbor_text(*instance, *n);
         }
+        if (neighbors.empty() && exec.neighbor) neighbors["bgpNoSuchNeighbor"] = true;
+        if (entries.empty() && exec.neighbor) entries = "% No such neighbor in this view/vrf\n";
+        if (!every) {
+            out = std::move(neighbors);
+            text = std::move(entries);
+            continue;
+        }
+        json::object in_vrf{{"vrfId", index(instance->vrf())}, {"vrfName", vrf}};
+        for (auto& [key, value] : neighbors) in_vrf[key] = std::move(value);
+        out[vrf] = std::move(in_vrf);
+        text += fmt::format(fmt::runtime(kInstanceHeading), vrf) + entries;
     }
-    if (exec.json) {
-        if (out.empty() && exec.neighbor) out["bgpNoSuchNeighbor"] = true;
-        return whole(pretty(out) + "\n");
-    }
-    if (text.empty()) text = exec.neighbor ? "% No such neighbor in this view/vrf\n" : "";
-    return whole(text);
+    return whole(exec.json ? pretty(out) + "\n" : text);
 }
 
 }  // namespace culvert::runtime::show

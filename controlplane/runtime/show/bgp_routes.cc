@@ -1,5 +1,6 @@
 #include "controlplane/bgp/link_bandwidth.h"
 #include "controlplane/runtime/show/bgp.h"
+#include "controlplane/runtime/show/every_vrf.h"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>
@@ -122,7 +123,7 @@ json::array nexthops_json(const rib::PrefixView& prefix, const rib::PathView& pa
         if (a.is_v6()) o["scope"] = scope;
         if (whole_path) {
             o["metric"] = path.next_hop.metric;
-            o["accessible"] = path.local.has_value() || path.next_hop.reachable;
+            o["accessible"] = path.local ? path.valid : path.next_hop.reachable;
         }
         if (used) o["used"] = true;
         return o;
@@ -145,7 +146,7 @@ json::object path_json(BgpInstance& instance, const rib::PrefixView& prefix, con
     if (a.med) o["metric"] = *a.med;
     if (a.local_pref && !(peer && peer->external())) o["locPrf"] = *a.local_pref;
     if (path.weight != 0) o["weight"] = path.weight;
-    if (path.valid) o["valid"] = true;
+    o["valid"] = path.valid;
     if (path.local) {
         o["sourced"] = true;
         o["local"] = true;
@@ -329,9 +330,7 @@ Producer walk_table(Router& router, const std::string& vrf, Family family, std::
     };
 }
 
-}  // namespace
-
-Shown bgp_table(Router& router, const config::Exec& exec)
+Shown table_of_vrf(Router& router, const config::Exec& exec)
 {
     const auto vrf = internal(exec.vrf);
     auto* instance = router.bgp().find(vrf);
@@ -373,7 +372,7 @@ Shown bgp_table(Router& router, const config::Exec& exec)
         [total](std::size_t n) { return fmt::format("\nDisplayed  {} routes and {} total paths\n", n, *total); });
 }
 
-Shown bgp_prefix(Router& router, const config::Exec& exec)
+Shown prefix_in_vrf(Router& router, const config::Exec& exec)
 {
     auto* instance = router.bgp().find(internal(exec.vrf));
     if (!instance) return exec.json ? Shown{whole("{}\n")} : Shown{no_instance(exec.vrf)};
@@ -427,8 +426,9 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         const auto* peer = path->peer == rib::kNoPeer ? nullptr : instance->find(path->peer);
         const auto as_path = a.as_path.to_string();
         const auto* up = peer && peer->session().established() ? &*peer->session().established() : nullptr;
-        t += fmt::format("  {}\n    {} from {} ({})\n      Origin {}", as_path.empty() ? "Local" : as_path,
-                         next_hop_of(*view, *path).to_string(),
+        const bool accessible = path->local ? path->valid : path->next_hop.reachable;
+        t += fmt::format("  {}\n    {}{} from {} ({})\n      Origin {}", as_path.empty() ? "Local" : as_path,
+                         next_hop_of(*view, *path).to_string(), accessible ? "" : " (inaccessible)",
                          peer                                    ? peer->address().to_string()
                          : view->prefix.family() == Family::Ipv6 ? "::"
                                                                  : "0.0.0.0",
@@ -439,10 +439,7 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
         if (a.med) t += fmt::format(", metric {}", *a.med);
         if (a.local_pref && !(peer && peer->external())) t += fmt::format(", localpref {}", *a.local_pref);
         if (path->weight != 0) t += fmt::format(", weight {}", path->weight);
-        if (path->valid)
-            t += ", valid";
-        else if (!path->local && !path->next_hop.reachable)
-            t += ", next hop inaccessible";
+        t += path->valid ? ", valid" : ", invalid";
         t += path->local ? ", sourced, local" : peer && peer->external() ? ", external" : ", internal";
         if (spread(*view, *path)) t += ", multipath";
         if (path->best) t += fmt::format(", best ({})", rib::to_string(view->reason));
@@ -470,8 +467,6 @@ Shown bgp_prefix(Router& router, const config::Exec& exec)
     return whole(t);
 }
 
-namespace {
-
 // As FRR shows what is advertised: before our own AS and our own address are put in.
 bgp::PathAttributes before_the_wire(const BgpNeighbor& n, bgp::PathAttributes a)
 {
@@ -486,9 +481,7 @@ bgp::PathAttributes before_the_wire(const BgpNeighbor& n, bgp::PathAttributes a)
     return a;
 }
 
-}  // namespace
-
-Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
+Shown neighbor_table_in_vrf(Router& router, const config::Exec& exec)
 {
     const auto vrf = internal(exec.vrf);
     auto* instance = router.bgp().find(vrf);
@@ -604,17 +597,42 @@ Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
         });
 }
 
-Shown bgp_nexthop(Router& router, const config::Exec& exec)
+Shown nexthops_of_vrf(Router& router, const config::Exec& exec)
 {
     auto nht = exec;
-    std::string text = "Current BGP nexthop cache:\n";
+    std::string text = exec.json ? "{" : "Current BGP nexthop cache:\n";
     for (const auto family : {Family::Ipv4, Family::Ipv6}) {
         nht.family = family;
         auto part = show::nht(router, nht);
         if (!part) return part;
+        if (exec.json)
+            text += fmt::format("{}{}:", family == Family::Ipv4 ? "" : ",",
+                                quoted(family == Family::Ipv4 ? "ipv4" : "ipv6"));
         while ((*part)(text)) {}
     }
-    return whole(text);
+    return whole(exec.json ? pretty(json::parse(text + "}")) + "\n" : text);
 }
+
+// Of one VRF, or of all that BGP runs in.
+Shown of_instances(Router& router, const config::Exec& exec, Shown (*one)(Router&, const config::Exec&))
+{
+    if (exec.vrf != "all") return one(router, exec);
+    std::vector<std::string> vrfs;
+    for (const auto& [name, instance] : router.bgp().all()) vrfs.push_back(name);
+    return every_vrf(router, exec, {std::move(vrfs), kInstanceHeading, one});
+}
+
+}  // namespace
+
+Shown bgp_table(Router& router, const config::Exec& exec) { return of_instances(router, exec, table_of_vrf); }
+
+Shown bgp_prefix(Router& router, const config::Exec& exec) { return of_instances(router, exec, prefix_in_vrf); }
+
+Shown bgp_neighbor_table(Router& router, const config::Exec& exec)
+{
+    return of_instances(router, exec, neighbor_table_in_vrf);
+}
+
+Shown bgp_nexthop(Router& router, const config::Exec& exec) { return of_instances(router, exec, nexthops_of_vrf); }
 
 }  // namespace culvert::runtime::show

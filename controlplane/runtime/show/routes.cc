@@ -1,4 +1,5 @@
 #include "controlplane/rib/bandwidth.h"
+#include "controlplane/runtime/show/every_vrf.h"
 #include "controlplane/runtime/show/show.h"
 
 #include <boost/json.hpp>
@@ -124,6 +125,7 @@ json::object hop_json(Router& router, const Hop& h)
             o["unreachable"] = true;
             o["reject"] = true;
             break;
+        case route::NexthopType::Broadcast: break;  // only the dataplane has it
     }
     if (h.hop.interface != kNoInterface) {
         o["interfaceIndex"] = index(h.hop.interface);
@@ -153,6 +155,7 @@ std::string hop_text(Router& router, const Hop& h, bool alone = false)
             break;
         case route::NexthopType::Blackhole: s = "unreachable (blackhole)"; break;
         case route::NexthopType::Reject: s = "unreachable (ICMP unreachable)"; break;
+        case route::NexthopType::Broadcast: break;
     }
     if (!h.recursive && !is_direct(h.hop)) s += fmt::format(", weight {}", h.hop.weight);
     return s;
@@ -248,11 +251,13 @@ struct Walk {
 
 constexpr auto kLegend =
     "Codes: C - connected, L - local, S - static, B - BGP,\n"
-    "       > - selected route, * - FIB route, q - queued\n\n";
+    "       > - selected route, * - FIB route, q - queued\n";
 
-}  // namespace
+bool of_every_vrf(const config::Exec& exec) { return exec.vrf == "all"; }
+// As FRR's zebra writes it.
+constexpr auto kVrfHeading = "\nVRF {}:\n";
 
-Shown route(Router& router, const config::Exec& exec)
+Shown routes_of_vrf(Router& router, const config::Exec& exec)
 {
     const auto family = exec.family.value_or(Family::Ipv4);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
@@ -283,7 +288,7 @@ Shown route(Router& router, const config::Exec& exec)
     return Producer{[&router, exec, walk, first](std::string& out) {
         if (!*first) {
             *first = true;
-            out += exec.json ? "{" : kLegend;
+            if (exec.json) out += "{";
         }
         const bool more = walk->piece(router.core().tables, [&](const route::EntryView& entry) {
             if (!exec.json) {
@@ -301,7 +306,7 @@ Shown route(Router& router, const config::Exec& exec)
     }};
 }
 
-Shown route_summary(Router& router, const config::Exec& exec)
+Shown summary_of_vrf(Router& router, const config::Exec& exec)
 {
     const auto family = exec.family.value_or(Family::Ipv4);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
@@ -360,8 +365,6 @@ Shown route_summary(Router& router, const config::Exec& exec)
     }};
 }
 
-namespace {
-
 const char* kind_name(api::NexthopKind kind)
 {
     switch (kind) {
@@ -374,16 +377,14 @@ const char* kind_name(api::NexthopKind kind)
         case api::NexthopKind::Via: return "via";
         case api::NexthopKind::Blackhole: return "blackhole";
         case api::NexthopKind::Reject: return "reject";
+        case api::NexthopKind::Broadcast: return "broadcast";
     }
     return "";
 }
 
-}  // namespace
-
-Shown fib(Router& router, const config::Exec& exec)
+// What the dataplane itself answers.
+Shown way_in_vrf(Router& router, const config::Exec& exec)
 {
-    // Without a destination: the routes that are installed. With one: what the dataplane itself answers.
-    if (!exec.prefix && !exec.address) return route(router, exec);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
     if (!vrf) return Error{Refused{"% VRF " + exec.vrf + " not found"}};
     const auto destination = exec.address ? *exec.address : exec.prefix->address;
@@ -437,7 +438,7 @@ Shown fib(Router& router, const config::Exec& exec)
                  "\n");
 }
 
-Shown nht(Router& router, const config::Exec& exec)
+Shown tracked_in_vrf(Router& router, const config::Exec& exec)
 {
     const auto family = exec.family.value_or(Family::Ipv4);
     const auto vrf = router.vrfs().id(internal(exec.vrf));
@@ -477,6 +478,37 @@ Shown nht(Router& router, const config::Exec& exec)
         }
     });
     return whole(exec.json ? pretty(out) + "\n" : text);
+}
+
+}  // namespace
+
+Shown route(Router& router, const config::Exec& exec)
+{
+    const bool table = !exec.address && (!exec.prefix || exec.longer_prefixes);
+    auto shown = of_every_vrf(exec) ? every_vrf(router, exec, {router.vrfs().names(), kVrfHeading, routes_of_vrf})
+                                    : routes_of_vrf(router, exec);
+    if (!shown || exec.json || !table) return shown;
+    return after(std::string{kLegend} + (of_every_vrf(exec) ? "" : "\n"), std::move(*shown));
+}
+
+Shown route_summary(Router& router, const config::Exec& exec)
+{
+    if (of_every_vrf(exec)) return every_vrf(router, exec, {router.vrfs().names(), "", summary_of_vrf});
+    return summary_of_vrf(router, exec);
+}
+
+Shown fib(Router& router, const config::Exec& exec)
+{
+    // Without a destination: the routes that are installed.
+    if (!exec.prefix && !exec.address) return route(router, exec);
+    if (of_every_vrf(exec)) return every_vrf(router, exec, {router.vrfs().names(), kVrfHeading, way_in_vrf});
+    return way_in_vrf(router, exec);
+}
+
+Shown nht(Router& router, const config::Exec& exec)
+{
+    if (of_every_vrf(exec)) return every_vrf(router, exec, {router.vrfs().names(), kVrfHeading, tracked_in_vrf});
+    return tracked_in_vrf(router, exec);
 }
 
 }  // namespace culvert::runtime::show

@@ -20,7 +20,7 @@ struct Refused {
 };
 using Shown = Result<Producer, Refused>;
 
-Shown version(Router& router);
+Shown version(Router& router, const config::Exec& exec);
 Shown memory(Router& router, const config::Exec& exec);
 Shown vrf(Router& router, const config::Exec& exec);
 Shown interface(Router& router, const config::Exec& exec);

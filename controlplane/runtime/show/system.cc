@@ -78,9 +78,17 @@ Error<Refused> vrf_not_found(const config::Exec& exec) { return Error{Refused{"%
 
 }  // namespace
 
-Shown version(Router& router)
+Shown version(Router& router, const config::Exec& exec)
 {
     const auto& host = router.running().hostname;
+    if (exec.json)
+        return whole(pretty(json::object{{"version", "8.4.4"},
+                                         {"hostname", host.empty() ? "culvert" : host},
+                                         {"software", "culvert"},
+                                         {"softwareVersion", "0.1.0"},
+                                         {"uptime", uptime(router.started_at(), now())},
+                                         {"workers", router.core().dataplane.workers()}}) +
+                     "\n");
     // The first line is FRR's form: tools read its second word as the version of the language.
     return whole(fmt::format("FRRouting 8.4.4 ({}) on culvert(0.1.0).\nculvert 0.1.0, up {}, {} worker{}\n",
                              host.empty() ? "culvert" : host, uptime(router.started_at(), now()),

@@ -160,6 +160,7 @@ public:
                 case api::NexthopKind::Via: out << describe(n.via, depth + 1); break;
                 case api::NexthopKind::Blackhole: out << "blackhole"; break;
                 case api::NexthopKind::Reject: out << "reject"; break;
+                case api::NexthopKind::Broadcast: out << "broadcast"; break;
             }
             all += (all.empty() ? "" : " | ") + out.str();
         }
@@ -211,10 +212,13 @@ struct ProgrammerTest : testing::Test {
                    api::InterfaceKind kind = api::InterfaceKind::Port, std::uint16_t mtu = 1500)
     {
         route::Interface i{id, kVrf, kind, up, {}};
-        for (const char* a : addresses) i.addresses.push_back(*InterfaceAddress::parse(a));
+        InterfaceSpec spec{id, kVrf, kind, up};
+        for (const char* a : addresses) {
+            i.addresses.push_back(*InterfaceAddress::parse(a));
+            if (i.addresses.back().address.is_v4()) spec.subnets.push_back(i.addresses.back().subnet());
+        }
         interfaces.set(i);
         statics.on_interface(id);
-        InterfaceSpec spec{id, kVrf, kind, up};
         if (kind == api::InterfaceKind::Port) spec.port = PortId{index(id)};
         spec.mtu = mtu;
         programmer.set_interface(spec);
@@ -309,6 +313,62 @@ TEST_F(ProgrammerTest, ConnectedRoutesGleanOwnAddressesAreLocalALoopbacksRestIsR
     EXPECT_EQ(books.where("10.99.0.1"), "local");
     EXPECT_EQ(books.where("10.99.0.2"), "reject");
     EXPECT_EQ(books.where("203.0.113.1"), "no route");
+}
+
+// RFC 1812 5.3.5; RFC 3021 for what is smaller.
+TEST_F(ProgrammerTest, ASubnetsBroadcastAndNetworkAddressAreNobodys)
+{
+    wg0();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
+    EXPECT_EQ(books.where("10.0.0.0"), "broadcast");
+    EXPECT_EQ(books.where("10.0.0.254"), "glean 1");
+    EXPECT_EQ(books.where("10.99.0.255"), "broadcast") << "of a loopback";
+    EXPECT_EQ(books.where("10.200.0.255"), "broadcast") << "of a tunnel";
+    EXPECT_EQ(books.where("10.255.0.1"), "local") << "/32";
+    interface(kEth1, {"10.1.0.0/31", "10.1.4.1/30", "10.0.0.130/25"});
+    run();
+    EXPECT_EQ(books.where("10.1.0.1"), "glean 2");
+    EXPECT_EQ(books.where("10.1.0.0"), "local");
+    EXPECT_EQ(books.where("10.1.4.3"), "broadcast");
+    EXPECT_EQ(books.where("10.1.0.255"), "no route") << "the old address's";
+    EXPECT_EQ(books.where("10.0.0.128"), "broadcast");
+
+    // Two subnets end in one address: it is nobody's while either is there.
+    interface(kEth0, {"10.0.0.1/24"}, false);
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
+    interface(kEth1, {}, true);
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "no route");
+    interface(kEth0, {"10.0.0.1/24"});
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
+    programmer.remove_interface(kEth0);
+    interfaces.remove(kEth0);
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "no route");
+}
+
+TEST_F(ProgrammerTest, WhoHasABroadcastAddressAllTheSameIsReached)
+{
+    interface(kEth1, {"10.0.0.255/16"});  // is an ordinary address there
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "local");
+    interface(kEth1, {"10.1.0.1/24"});
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
+    fixed("10.0.0.255/32", "10.1.0.2");
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "adj 2 10.1.0.2 ?");
+    tables.remove(kVrf, prefix("10.0.0.255/32"), Source::Static);
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
+    programmer.set_neighbor(kEth0, address("10.0.0.255"), kMacA);  // a static one
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "adj 1 10.0.0.255 " + kMacA.to_string());
+    programmer.set_neighbor(kEth0, address("10.0.0.255"), std::nullopt);
+    run();
+    EXPECT_EQ(books.where("10.0.0.255"), "broadcast");
 }
 
 TEST_F(ProgrammerTest, ANeighbourGetsAHostRouteAndItsGatewaysTheirMac)

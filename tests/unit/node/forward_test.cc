@@ -107,6 +107,23 @@ TEST_F(Forward, RejectIsAnsweredAndBlackholeIsNot)
     EXPECT_EQ(r.count(Verdict::DropBlackhole), 1u);
 }
 
+// RFC 1812 4.3.2.7, 5.3.5.2: neither sent on, nor answered, not even with time exceeded.
+TEST_F(Forward, ADirectedBroadcastIsNeitherForwardedNorAnswered)
+{
+    r.route("192.0.2.255/32", {.id = {}, .kind = api::NexthopKind::Broadcast});
+    for (const std::uint8_t ttl : {1, 64}) {
+        auto ping = icmp4(host4, ip4("192.0.2.255"), 8, 0);
+        header4(ping).ttl = ttl;
+        header4(ping).compute_checksum();
+        r.from_lan(ping);
+        r.from_lan(packet(Udp4{.from = host4, .to = ip4("192.0.2.255"), .payload = 3000, .ttl = ttl}));
+    }
+    r.from_host(packet(Udp4{.from = ip4("10.1.0.1"), .to = ip4("192.0.2.255")}));
+    EXPECT_EQ(r.count(Verdict::DropDirectedBroadcast), 5u);
+    EXPECT_TRUE(r.sent.empty());
+    EXPECT_TRUE(r.host.empty());
+}
+
 TEST_F(Forward, ErrorsThatMayNotBeSentAreDrops)
 {
     // About an ICMP error, a later fragment, an ICMPv6 error; but a ping may be answered.

@@ -101,6 +101,10 @@ Octets broken6(F&& f)
     f(header6(p));
     return frame(kLanMac, kHostMac, wire::EtherType::Ipv6, p);
 }
+Octets to_itself4(const char* address)
+{
+    return frame(kLanMac, kHostMac, packet(Udp4{.from = ip4(address), .to = ip4(address)}));
+}
 Octets from4(const char* a)
 {
     return broken4([&](auto& h) { h.source = ip4(a).value; });
@@ -184,6 +188,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"FromMulticast", Verdict::DropMartianSource, [] { return from4("224.0.0.5"); }},
                       Bad{"FromClassE", Verdict::DropMartianSource, [] { return from4("240.0.0.1"); }},
                       Bad{"FromBroadcast", Verdict::DropMartianSource, [] { return from4("255.255.255.255"); }},
+                      Bad{"FromUs", Verdict::DropOwnSource, [] { return from4("10.1.0.1"); }},
+                      Bad{"FromOurOtherAddress", Verdict::DropOwnSource, [] { return from4("192.0.2.1"); }},
+                      Bad{"FromUsToUs", Verdict::DropOwnSource, [] { return to_itself4("10.1.0.1"); }},
                       Bad{"ToZero", Verdict::DropMartianDestination, [] { return to4("0.0.0.0"); }},
                       Bad{"ToLoopback", Verdict::DropMartianDestination, [] { return to4("127.0.0.1"); }},
                       Bad{"ToClassE", Verdict::DropMartianDestination, [] { return to4("250.0.0.1"); }},
@@ -202,6 +209,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"FromLoopback6", Verdict::DropMartianSource, [] { return from6("::1"); }},
                       Bad{"FromMulticast6", Verdict::DropMartianSource, [] { return from6("ff02::1"); }},
                       Bad{"FromMapped6", Verdict::DropMartianSource, [] { return from6("::ffff:10.1.0.2"); }},
+                      Bad{"FromUs6", Verdict::DropOwnSource, [] { return from6("2001:db8:1::1"); }},
                       Bad{"ToUnspecified6", Verdict::DropMartianDestination, [] { return to6("::"); }},
                       Bad{"ToLoopback6", Verdict::DropMartianDestination, [] { return to6("::1"); }},
                       Bad{"ToMapped6", Verdict::DropMartianDestination, [] { return to6("::ffff:10.1.0.2"); }},
@@ -219,6 +227,24 @@ INSTANTIATE_TEST_SUITE_P(
                               return f;
                           }}),
     [](const auto& info) { return info.param.name; });
+
+// What is this router's own is a matter of the VRF, and of the moment.
+TEST_F(Input, AnAddressOfAnotherVrfOrOfThePastMayBeASource)
+{
+    const VrfId red{5};
+    r.apply(api::SetVrf{red});
+    r.local("10.7.0.1", red);
+    r.from_lan(packet(Udp4{.from = ip4("10.7.0.1"), .to = ip4("198.51.100.1")}));
+    EXPECT_EQ(r.count(Verdict::Sent), 1u);
+    r.local("10.7.0.1");
+    r.from_lan(packet(Udp4{.from = ip4("10.7.0.1"), .to = ip4("198.51.100.1")}));
+    EXPECT_EQ(r.count(Verdict::DropOwnSource), 1u);
+    r.apply(api::DeleteRoute{kDefaultVrf, prefix("10.7.0.1/32")});
+    r.from_lan(packet(Udp4{.from = ip4("10.7.0.1"), .to = ip4("198.51.100.1")}));
+    EXPECT_EQ(r.count(Verdict::Sent), 2u);
+    r.from_host(packet(Udp4{.from = ip4("10.1.0.1"), .to = ip4("198.51.100.1")}));
+    EXPECT_EQ(r.count(Verdict::Sent), 3u) << "from us indeed";
+}
 
 TEST_F(Input, TakesAVlanInterfaceAndAPriorityTag)
 {

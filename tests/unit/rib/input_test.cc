@@ -355,6 +355,32 @@ TEST(RibInput, OwnRoutesWinAndAreNotInstalled)
     EXPECT_EQ(s.installed.size(), 1U);
 }
 
+TEST(RibInput, ANetworkWithoutARouteIsListedAndNoMore)
+{
+    Speaker s;
+    const auto a = s.peer(1, 65001);
+    bgp::PathAttributes own;
+    own.origin = bgp::Origin::Igp;
+    s.rib.originate(prefix("192.0.2.0/24"), LocalSource::MissingNetwork, own, kT0);
+    s.settle();
+    auto view = s.rib.find(prefix("192.0.2.0/24"));
+    ASSERT_EQ(view->paths.size(), 1U);
+    EXPECT_FALSE(view->paths[0].valid);
+    EXPECT_FALSE(view->paths[0].best);
+    EXPECT_EQ(view->paths[0].weight, 32768U);
+    EXPECT_TRUE(view->advertised_to.empty());
+    s.announce(a, "192.0.2.0/24", {300});
+    s.settle();
+    EXPECT_EQ(s.installed.size(), 1U) << "in spite of its weight";
+    s.rib.originate(prefix("192.0.2.0/24"), LocalSource::Network, own, kT0);
+    s.rib.withdraw(prefix("192.0.2.0/24"), LocalSource::MissingNetwork);
+    s.settle();
+    view = s.rib.find(prefix("192.0.2.0/24"));
+    ASSERT_EQ(view->paths.size(), 2U);
+    EXPECT_TRUE(view->paths[0].best);
+    EXPECT_EQ(view->paths[0].local, LocalSource::Network);
+}
+
 TEST(RibInput, ASessionThatEndsTakesItsPathsAlong)
 {
     Speaker s;
