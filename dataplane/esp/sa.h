@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "crypto/cipher_burst.h"
 #include "dataplane/api/esp.h"
 #include "dataplane/esp/replay_window.h"
 
@@ -45,7 +46,7 @@ struct alignas(64) Sa {
     std::uint32_t salt = 0;  // as it lies in the nonce
     // ---- the second line
     ProtectionId protection{};
-    api::EspAlgorithm algorithm{};
+    crypto::CipherSuite suite{};
     api::EspTraits traits{};
     bool esn = false;
     bool proven = false;  // inbound: an authenticated packet came
