@@ -66,6 +66,12 @@ struct alignas(64) Sa {
     std::uint64_t soft_octets = 0, hard_octets = 0, soft_packets = 0, hard_packets = 0;
     TimePoint last_sent{};
     Duration keepalive{};  // zero: never
+
+    // Inbound: is a packet with its SPI that came in so its own?
+    bool takes(VrfId vrf, const IpAddress& to) const noexcept
+    {
+        return outbound.outer_vrf == vrf && (outbound.local.address == to || outbound.local.address.is_unspecified());
+    }
 };
 
 // Finds an inbound SA by SPI, then by where the packet arrived. Open addressing, linear probing, never more than half

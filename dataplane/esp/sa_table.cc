@@ -655,6 +655,7 @@ void SaTable::begin_open(std::span<OpenJob> jobs, Work& work) noexcept
         if (job.length >= api::kEspHeader) inbound_.prefetch(load_be32(job.data));
 
     work.ciphers.clear();
+    Sa* sa = nullptr;  // packets of one come in runs
     for (OpenJob& job : jobs) {
         job.protection = kNoProtection;
         job.inner = nullptr;
@@ -663,7 +664,8 @@ void SaTable::begin_open(std::span<OpenJob> jobs, Work& work) noexcept
             job.verdict = Verdict::DropEspMalformed;
             continue;
         }
-        Sa* const sa = inbound_.find(load_be32(job.data), job.vrf, job.to);
+        const auto spi = load_be32(job.data);
+        if (sa == nullptr || sa->spi != spi || !sa->takes(job.vrf, job.to)) sa = inbound_.find(spi, job.vrf, job.to);
         if (sa == nullptr) {
             job.verdict = Verdict::DropEspSpi;
             continue;

@@ -56,7 +56,7 @@ private:
 
 // Where the flow's next hop sends it. A tunnel's own packet that fails has no one to be told.
 template <class Ip>
-void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m) noexcept
+[[gnu::always_inline]] inline void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m) noexcept
 {
     auto& meta = metadata(m);
     const bool tunnel = meta.has(Flag::Encrypted);
