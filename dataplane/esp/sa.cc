@@ -9,12 +9,6 @@ namespace {
 
 constexpr unsigned kFirstBits = 6;
 
-bool takes(const Sa& sa, VrfId vrf, const IpAddress& local) noexcept
-{
-    return sa.outbound.outer_vrf == vrf &&
-           (sa.outbound.local.address.is_unspecified() || sa.outbound.local.address == local);
-}
-
 }  // namespace
 
 SaIndex::SaIndex()
@@ -24,7 +18,7 @@ SaIndex::SaIndex()
 Sa* SaIndex::find(std::uint32_t spi, VrfId vrf, const IpAddress& local) const noexcept
 {
     for (std::size_t at = home(spi); slots_[at].sa != nullptr; at = (at + 1) & mask_)
-        if (slots_[at].spi == spi && takes(*slots_[at].sa, vrf, local)) return slots_[at].sa;
+        if (slots_[at].spi == spi && slots_[at].sa->takes(vrf, local)) return slots_[at].sa;
     return nullptr;
 }
 
@@ -34,8 +28,8 @@ bool SaIndex::insert(Sa* sa)
     std::size_t at = home(sa->spi);
     for (; slots_[at].sa != nullptr; at = (at + 1) & mask_) {
         const Sa& other = *slots_[at].sa;
-        if (slots_[at].spi == sa->spi && (takes(other, sa->outbound.outer_vrf, sa->outbound.local.address) ||
-                                          takes(*sa, other.outbound.outer_vrf, other.outbound.local.address)))
+        if (slots_[at].spi == sa->spi && (other.takes(sa->outbound.outer_vrf, sa->outbound.local.address) ||
+                                          sa->takes(other.outbound.outer_vrf, other.outbound.local.address)))
             return false;
     }
     slots_[at] = {sa, sa->spi};

@@ -4,6 +4,7 @@
 #include "base/ip.h"
 #include "base/time.h"
 #include "crypto/aead.h"
+#include "crypto/cipher_burst.h"
 #include "dataplane/api/esp.h"
 #include "dataplane/esp/replay_window.h"
 
@@ -45,7 +46,7 @@ struct alignas(64) Sa {
     std::uint32_t salt = 0;  // as it lies in the nonce
     // ---- the second line
     ProtectionId protection{};
-    api::EspAlgorithm algorithm{};
+    crypto::CipherSuite suite{};
     api::EspTraits traits{};
     bool esn = false;
     bool proven = false;  // inbound: an authenticated packet came
@@ -65,6 +66,12 @@ struct alignas(64) Sa {
     std::uint64_t soft_octets = 0, hard_octets = 0, soft_packets = 0, hard_packets = 0;
     TimePoint last_sent{};
     Duration keepalive{};  // zero: never
+
+    // Inbound: is a packet with its SPI that came in so its own?
+    bool takes(VrfId vrf, const IpAddress& to) const noexcept
+    {
+        return outbound.outer_vrf == vrf && (outbound.local.address == to || outbound.local.address.is_unspecified());
+    }
 };
 
 // Finds an inbound SA by SPI, then by where the packet arrived. Open addressing, linear probing, never more than half

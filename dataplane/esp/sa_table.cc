@@ -76,12 +76,28 @@ Verdict trim(const std::uint8_t* text, std::uint32_t length, std::uint8_t next_h
     return inner <= length ? Verdict::Forward : Verdict::DropTruncated;
 }
 
+// Behind the padding are the trailer's two octets and the ICV: eight can be read.
 bool padding_intact(const std::uint8_t* padding, std::size_t length) noexcept
 {
+    if (length < 8) [[likely]] {
+        std::uint64_t is, wanted;
+        std::memcpy(&is, padding, sizeof is);
+        std::memcpy(&wanted, kPadding.data(), sizeof wanted);
+        return ((is ^ wanted) & ((std::uint64_t{1} << 8 * length) - 1)) == 0;
+    }
     unsigned differ = 0;
     for (std::size_t i = 0; i < length; ++i) differ |= padding[i] ^ static_cast<std::uint8_t>(i + 1);
     return differ == 0;
 }
+
+constexpr auto kAead = api::esp_traits(api::EspAlgorithm::AesGcm128);
+static_assert(kAead.aead() && kAead.iv == 8 && kAead.block == 4 && kAead.icv == 16);
+static_assert([] {
+    for (const auto a : {api::EspAlgorithm::AesGcm256, api::EspAlgorithm::ChaCha20Poly1305})
+        if (const auto t = api::esp_traits(a); t.iv != kAead.iv || t.block != kAead.block || t.icv != kAead.icv)
+            return false;
+    return true;
+}());
 
 // Is a packet that was made ready for `a` right for `b`?
 bool same_shape(const Outbound& a, const Outbound& b) noexcept
@@ -177,7 +193,7 @@ SaRefusal SaTable::install(const api::InstallSa& c, TimePoint now)
     sa->iv_mask = c.iv_mask;
     sa->spi = c.spi;
     sa->protection = c.protection;
-    sa->algorithm = c.algorithm;
+    sa->suite = suite_of(c.algorithm);
     sa->traits = api::esp_traits(c.algorithm);
     sa->esn = c.esn;
     sa->follow_peer = c.follow_peer;
@@ -428,59 +444,77 @@ void SaTable::seal(std::span<SealJob> jobs, TimePoint now) noexcept
     }
 }
 
-// Header, padding, trailer, and the order to the cipher.
-void SaTable::encrypt(const Sa& sa, SealJob& job, Work& work, std::size_t at, std::uint64_t number) noexcept
+// Header, padding, trailer. Returns the length of the text with the latter two.
+std::uint32_t SaTable::surround(const Sa& sa, SealJob& job, std::uint32_t number, std::uint32_t iv, std::uint32_t block,
+                                std::uint32_t icv) noexcept
 {
-    const auto t = sa.traits;
-    std::uint8_t* const header = job.data - api::kEspHeader - t.iv;
+    std::uint8_t* const header = job.data - api::kEspHeader - iv;
     std::uint8_t* const end = job.data + job.length;
-    const std::uint32_t padding = (0U - job.length - static_cast<std::uint32_t>(api::kEspTrailer)) & (t.block - 1U);
+    const std::uint32_t padding = (0U - job.length - static_cast<std::uint32_t>(api::kEspTrailer)) & (block - 1U);
     const std::uint32_t text = job.length + padding + static_cast<std::uint32_t>(api::kEspTrailer);
 
-    store_be32(header, sa.spi);
-    store_be32(header + 4, static_cast<std::uint32_t>(number));
-    std::memcpy(end, kPadding.data(), kPadding.size());  // one store; the trailer goes over what is too much
-    end[padding] = static_cast<std::uint8_t>(padding);
-    end[padding + 1] = job.next_header;
-    job.sealed_length = static_cast<std::uint32_t>(api::kEspHeader) + t.iv + text + t.icv;
-    std::uint8_t* const icv = job.data + text;
+    store_be64(header, std::uint64_t{sa.spi} << 32 | number);
+    std::memcpy(end, kPadding.data(), block == 4 ? 4 : kPadding.size());  // one store; the trailer goes over the rest
+    const auto trailer = static_cast<std::uint16_t>(padding | job.next_header << 8);
+    std::memcpy(end + padding, &trailer, sizeof trailer);
+    job.sealed_length = static_cast<std::uint32_t>(api::kEspHeader) + iv + text + icv;
+    return text;
+}
 
-    std::uint8_t* const iv = header + api::kEspHeader;
-    store_be64(iv, number ^ sa.iv_mask);
-    if (!t.aead()) {
-        // The IV must not be foretold: it is the first block of the ciphertext of a counter (NIST SP 800-38A, C).
-        std::memset(iv + 8, 0, 8);
-        auto& cipher = work.ciphers.add_cbc();
-        cipher.key = &sa.key->cbc;
-        cipher.data = header;
-        cipher.cipher_offset = api::kEspHeader;
-        cipher.cipher_length = t.iv + text;
-        cipher.hash_length = static_cast<std::uint32_t>(api::kEspHeader) + t.iv + text;
-        cipher.iv = kZeroIv.data();
-        cipher.tag = icv;
-        if (sa.esn) {  // RFC 4303 2.2.1: authenticated behind the packet, never sent; the ICV is written over it
-            store_be32(icv, static_cast<std::uint32_t>(number >> 32));
-            cipher.hash_length += 4;
-        }
-        return;
-    }
-    auto& cipher = work.ciphers.add(suite_of(sa.algorithm));
-    cipher.key = sa.key;
+// What AEADs have in common is known here (RFC 4106, 7634): their packets are the ones that are to be fast.
+inline void SaTable::encrypt(const Sa& sa, SealJob& job, Work& work, std::size_t at, std::uint64_t number) noexcept
+{
+    if (sa.suite == CipherSuite::CbcHmac) return encrypt_cbc(sa, job, work, number);
+    const auto text = surround(sa, job, static_cast<std::uint32_t>(number), kAead.iv, kAead.block, kAead.icv);
+    std::uint8_t* const header = job.data - api::kEspHeader - kAead.iv;
+    auto& cipher = work.ciphers.add(sa.suite);
+    const std::uint64_t iv = number ^ sa.iv_mask;
+    store_be64(header + api::kEspHeader, iv);
     std::memcpy(cipher.nonce.data(), &sa.salt, sizeof sa.salt);
-    std::memcpy(cipher.nonce.data() + sizeof sa.salt, iv, 8);
+    store_be64(cipher.nonce.data() + sizeof sa.salt, iv);
+    cipher.key = sa.key;
     cipher.length = text;
     cipher.source = job.data;
     cipher.destination = job.data;
+    cipher.tag = job.data + text;
+    associate(sa, header, number, work.scratch[at], cipher);
+}
+
+void SaTable::encrypt_cbc(const Sa& sa, SealJob& job, Work& work, std::uint64_t number) noexcept
+{
+    const auto t = sa.traits;
+    const auto text = surround(sa, job, static_cast<std::uint32_t>(number), t.iv, t.block, t.icv);
+    std::uint8_t* const header = job.data - api::kEspHeader - t.iv;
+    std::uint8_t* const icv = job.data + text;
+    // The IV must not be foretold: it is the first block of the ciphertext of a counter (NIST SP 800-38A, C).
+    std::uint8_t* const iv = header + api::kEspHeader;
+    store_be64(iv, number ^ sa.iv_mask);
+    std::memset(iv + 8, 0, 8);
+    auto& cipher = work.ciphers.add_cbc();
+    cipher.key = &sa.key->cbc;
+    cipher.data = header;
+    cipher.cipher_offset = api::kEspHeader;
+    cipher.cipher_length = t.iv + text;
+    cipher.hash_length = static_cast<std::uint32_t>(api::kEspHeader) + t.iv + text;
+    cipher.iv = kZeroIv.data();
     cipher.tag = icv;
+    if (sa.esn) {  // RFC 4303 2.2.1: authenticated behind the packet, never sent; the ICV is written over it
+        store_be32(icv, static_cast<std::uint32_t>(number >> 32));
+        cipher.hash_length += 4;
+    }
+}
+
+// What an AEAD authenticates beside the text: the header, with ESN's upper half in it (RFC 4106 5).
+inline void SaTable::associate(const Sa& sa, const std::uint8_t* header, std::uint64_t number, Work::Scratch& scratch,
+                               crypto::AeadJob& cipher) noexcept
+{
     cipher.aad = header;
     cipher.aad_length = api::kEspHeader;
-    if (sa.esn) {  // RFC 4106 5
-        auto& scratch = work.scratch[at];
-        store_be32(scratch.aad.data(), sa.spi);
-        store_be64(scratch.aad.data() + 4, number);
-        cipher.aad = scratch.aad.data();
-        cipher.aad_length = 12;
-    }
+    if (!sa.esn) return;
+    store_be32(scratch.aad.data(), sa.spi);
+    store_be64(scratch.aad.data() + 4, number);
+    cipher.aad = scratch.aad.data();
+    cipher.aad_length = 12;
 }
 
 // 1. pick each packet's SA and number, write what surrounds the text
@@ -504,7 +538,8 @@ void SaTable::begin_seal(std::span<SealJob> jobs, TimePoint now, Work& work) noe
                 if (within_limits(*sa, job.length)) break;
                 sa = p->sending;
             }
-            if (sa == nullptr || sa->key == nullptr || !same_shape(*prepared, sa->outbound)) [[unlikely]] {
+            if (sa == nullptr || sa->key == nullptr ||
+                (&sa->outbound != prepared && !same_shape(*prepared, sa->outbound))) [[unlikely]] {
                 job.verdict = refuse(id, now);
                 continue;
             }
@@ -540,8 +575,26 @@ void SaTable::open(std::span<OpenJob> jobs, TimePoint now) noexcept
 }
 
 // The order to the cipher. Returns where its answer will be.
-const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
-                             std::uint64_t number) noexcept
+inline const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
+                                    std::uint64_t number) noexcept
+{
+    if (sa.suite == CipherSuite::CbcHmac) return decrypt_cbc(job, sa, work, at, number);
+    constexpr std::uint32_t kFront = api::kEspHeader + kAead.iv;
+    std::uint8_t* const text = job.data + kFront;
+    auto& cipher = work.ciphers.add(sa.suite);
+    std::memcpy(cipher.nonce.data(), &sa.salt, sizeof sa.salt);
+    std::memcpy(cipher.nonce.data() + sizeof sa.salt, job.data + api::kEspHeader, kAead.iv);
+    cipher.key = sa.key;
+    cipher.length = job.length - kFront - kAead.icv;
+    cipher.source = text;
+    cipher.destination = text;
+    cipher.tag = text + cipher.length;
+    associate(sa, job.data, number, work.scratch[at], cipher);
+    return &cipher.ok;
+}
+
+const bool* SaTable::decrypt_cbc(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
+                                 std::uint64_t number) noexcept
 {
     auto& scratch = work.scratch[at];
     const auto t = sa.traits;
@@ -549,38 +602,18 @@ const bool* SaTable::decrypt(const OpenJob& job, const Sa& sa, Work& work, std::
     std::uint8_t* const text = iv + t.iv;
     const auto length = static_cast<std::uint32_t>(job.length - api::kEspHeader - t.iv - t.icv);
     std::uint8_t* const icv = text + length;
-
-    if (!t.aead()) {
-        std::memcpy(scratch.icv.data(), icv, t.icv);
-        auto& cipher = work.ciphers.add_cbc();
-        cipher.key = &sa.key->cbc;
-        cipher.data = job.data;
-        cipher.cipher_offset = static_cast<std::uint32_t>(api::kEspHeader) + t.iv;
-        cipher.cipher_length = length;
-        cipher.hash_length = cipher.cipher_offset + length;
-        cipher.iv = iv;
-        cipher.tag = scratch.icv.data();
-        if (sa.esn) {
-            store_be32(icv, static_cast<std::uint32_t>(number >> 32));
-            cipher.hash_length += 4;
-        }
-        return &cipher.ok;
-    }
-    auto& cipher = work.ciphers.add(suite_of(sa.algorithm));
-    cipher.key = sa.key;
-    std::memcpy(cipher.nonce.data(), &sa.salt, sizeof sa.salt);
-    std::memcpy(cipher.nonce.data() + sizeof sa.salt, iv, 8);
-    cipher.length = length;
-    cipher.source = text;
-    cipher.destination = text;
-    cipher.tag = icv;
-    cipher.aad = job.data;
-    cipher.aad_length = api::kEspHeader;
+    std::memcpy(scratch.icv.data(), icv, t.icv);
+    auto& cipher = work.ciphers.add_cbc();
+    cipher.key = &sa.key->cbc;
+    cipher.data = job.data;
+    cipher.cipher_offset = static_cast<std::uint32_t>(api::kEspHeader) + t.iv;
+    cipher.cipher_length = length;
+    cipher.hash_length = cipher.cipher_offset + length;
+    cipher.iv = iv;
+    cipher.tag = scratch.icv.data();
     if (sa.esn) {
-        store_be32(scratch.aad.data(), sa.spi);
-        store_be64(scratch.aad.data() + 4, number);
-        cipher.aad = scratch.aad.data();
-        cipher.aad_length = 12;
+        store_be32(icv, static_cast<std::uint32_t>(number >> 32));
+        cipher.hash_length += 4;
     }
     return &cipher.ok;
 }
@@ -622,6 +655,7 @@ void SaTable::begin_open(std::span<OpenJob> jobs, Work& work) noexcept
         if (job.length >= api::kEspHeader) inbound_.prefetch(load_be32(job.data));
 
     work.ciphers.clear();
+    Sa* sa = nullptr;  // packets of one come in runs
     for (OpenJob& job : jobs) {
         job.protection = kNoProtection;
         job.inner = nullptr;
@@ -630,7 +664,8 @@ void SaTable::begin_open(std::span<OpenJob> jobs, Work& work) noexcept
             job.verdict = Verdict::DropEspMalformed;
             continue;
         }
-        Sa* const sa = inbound_.find(load_be32(job.data), job.vrf, job.to);
+        const auto spi = load_be32(job.data);
+        if (sa == nullptr || sa->spi != spi || !sa->takes(job.vrf, job.to)) sa = inbound_.find(spi, job.vrf, job.to);
         if (sa == nullptr) {
             job.verdict = Verdict::DropEspSpi;
             continue;

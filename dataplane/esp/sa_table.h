@@ -196,9 +196,16 @@ private:
     void release_retired();
     void raise(const api::WorkerEvent& event);
     void plan(TimePoint now);
+    static std::uint32_t surround(const Sa& sa, SealJob& job, std::uint32_t number, std::uint32_t iv,
+                                  std::uint32_t block, std::uint32_t icv) noexcept;
     static void encrypt(const Sa& sa, SealJob& job, Work& work, std::size_t at, std::uint64_t number) noexcept;
+    static void encrypt_cbc(const Sa& sa, SealJob& job, Work& work, std::uint64_t number) noexcept;
+    static void associate(const Sa& sa, const std::uint8_t* header, std::uint64_t number, Work::Scratch& scratch,
+                          crypto::AeadJob& cipher) noexcept;
     static const bool* decrypt(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
                                std::uint64_t number) noexcept;
+    static const bool* decrypt_cbc(const OpenJob& job, const Sa& sa, Work& work, std::size_t at,
+                                   std::uint64_t number) noexcept;
     static api::Verdict unwrap(const Sa& sa, OpenJob& job) noexcept;
     void follow(Sa& sa, const Endpoint& from);
 

@@ -19,6 +19,14 @@ std::uint32_t spi_of(const esp::OpenJob& job) noexcept
     return spi;
 }
 
+// In place: what is made elsewhere and copied waits for its stores.
+void set_v4(IpAddress& to, const be32& from) noexcept
+{
+    to.family = Family::Ipv4;
+    to.bits = {};
+    std::memcpy(to.bits.octets.data(), &from, sizeof from);
+}
+
 // The ESP packet in a packet that the local stage has checked.
 void find_esp(rte_mbuf* m, esp::OpenJob& job, std::uint8_t& ecn_bits) noexcept
 {
@@ -36,7 +44,7 @@ void find_esp(rte_mbuf* m, esp::OpenJob& job, std::uint8_t& ecn_bits) noexcept
         const auto& ip = ipv4(m);
         at = ip.header_length();
         protocol = ip.protocol;
-        job.to = Ipv4Address{ip.destination};
+        set_v4(job.to, ip.destination);
         ecn_bits = ip.tos & 3;
     }
     job.vrf = metadata(m).vrf;
@@ -44,7 +52,10 @@ void find_esp(rte_mbuf* m, esp::OpenJob& job, std::uint8_t& ecn_bits) noexcept
     std::size_t length = all.size() - at;
     if (job.udp) {
         const auto& udp = header_at<wire::UdpHeader>(m, at);
-        job.from.address = is_v6(m) ? IpAddress{ipv6(m).source} : IpAddress{Ipv4Address{ipv4(m).source}};
+        if (is_v6(m))
+            job.from.address = ipv6(m).source;
+        else
+            set_v4(job.from.address, ipv4(m).source);
         job.from.port = udp.source;
         length = udp.length - sizeof udp;
         at += sizeof udp;
@@ -76,8 +87,9 @@ public:
         meta.peer = kNoPeer;
         if (job.mode == api::EspMode::Transport) return gre_in_transport(m, meta, job, v6);
 
-        rte_pktmbuf_adj(m, static_cast<std::uint16_t>(job.inner - rte_pktmbuf_mtod(m, std::uint8_t*)));
-        trim(m, static_cast<std::uint16_t>(m->data_len - job.inner_length));
+        m->data_off = static_cast<std::uint16_t>(job.inner - static_cast<std::uint8_t*>(m->buf_addr));
+        m->data_len = static_cast<std::uint16_t>(job.inner_length);
+        m->pkt_len = m->data_len;
         meta.length = m->data_len;
         if (protection_->inner == api::EspInner::Gre) return gre_in_tunnel(m, meta, outer_ecn);
         if (!interface_->up) return Verdict::DropInterfaceDown;

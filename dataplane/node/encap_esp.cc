@@ -1,4 +1,5 @@
 #include "dataplane/node/ecn.h"
+#include "dataplane/node/flow.h"
 #include "dataplane/node/outer.h"
 #include "dataplane/node/outer_way.h"
 #include "dataplane/node/room.h"
@@ -35,6 +36,16 @@ void look_at(rte_mbuf* m, EspOutgoing& packet) noexcept
         packet.dont_fragment = ip.dont_fragment();
     }
 }
+
+// Of the packet that is to be sealed in tunnel mode.
+std::uint32_t flow(const Context& ctx, const esp::SealJob& job) noexcept
+{
+    if (job.data[0] >> 4 == 6) return flow(ctx, *reinterpret_cast<const wire::Ipv6Header*>(job.data), job.length);
+    return flow(ctx, *reinterpret_cast<const wire::Ipv4Header*>(job.data), job.length);
+}
+
+// UDP's checksum, which IPv6 asks for, covers the ciphertext.
+bool sums_ciphertext(const esp::Outbound& how) noexcept { return how.udp && how.remote.address.is_v6(); }
 
 // Packets of one protection come in runs: what is the same for all of a run is looked up, and counted, once. Of two
 // passes, the first makes them ready for the cipher and the second gives them their outer headers.
@@ -81,6 +92,7 @@ public:
         return Verdict::Forward;
     }
 
+    // The outer headers of what is ready for the cipher or has been through it, and the way out.
     void send(rte_mbuf* m, const EspOutgoing& packet, const esp::SealJob& job) noexcept
     {
         auto& meta = metadata(m);
@@ -89,12 +101,11 @@ public:
         ++meta.encapsulations;
         meta.protection = kNoProtection;
         meta.clear(Flag::Protected);
-        if (protection_->inner == api::EspInner::Ip) sent_.add(protection_->interface, job.length);
+        if (count_) sent_.add(protection_->interface, job.length);
+        if (packet.how->mode == api::EspMode::Tunnel) [[likely]]
+            return tunnel(m, packet, job);
         append(m, static_cast<std::uint16_t>(job.sealed_length - packet.how->front - job.length));
-        if (packet.how->mode == api::EspMode::Tunnel)
-            tunnel(m, packet);
-        else
-            transport(m, packet);
+        transport(m, packet);
         way_.send(m);
     }
 
@@ -106,30 +117,40 @@ private:
         protection_ = ctx_.tables.protection(id);
         owner_ = ctx_.owner_of(id);
         how_ = ctx_.sas.sending(id);
+        count_ = protection_ != nullptr && protection_->inner == api::EspInner::Ip;
+        outer_of_ = nullptr;
     }
 
-    void tunnel(rte_mbuf* m, const EspOutgoing& packet) noexcept
+    void tunnel(rte_mbuf* m, const EspOutgoing& packet, const esp::SealJob& job) noexcept
     {
-        const auto& p = *protection_;
         const auto& how = *packet.how;
-        rte_pktmbuf_prepend(m, how.front);
-        const auto dscp = p.copy_dscp ? packet.tos & ~3 : p.dscp << 2;
-        const auto ecn = p.ecn == api::EspEcn::Normal ? packet.tos & 3 : kEcnNotCapable;  // RFC 6040 4.1, 4.3
-        const bool df = p.fragmentation == api::EspFragmentation::Before &&
-                        (p.df == api::EspDf::Set || (p.df == api::EspDf::Copy && packet.dont_fragment));
+        if (&how != outer_of_) [[unlikely]]
+            enter(how);
         const OuterFields fields{.id = static_cast<std::uint16_t>(ctx_.next_fragment_id++),
-                                 .tos = static_cast<std::uint8_t>(dscp | ecn),
-                                 .ttl = p.ttl != 0 ? p.ttl : packet.ttl,
-                                 .dont_fragment = df,
-                                 .flow_label = metadata(m).flow_hash};  // RFC 6438
-        if (&how != outer_of_) {
-            outer_of_ = &how;
-            if (how.udp)
-                udp_ = {how.outer_vrf, how.local.address, how.local.port, how.remote};
-            else
-                ip_ = {how.outer_vrf, wire::Protocol::Esp, how.local.address, how.remote.address};
+                                 .tos = static_cast<std::uint8_t>((packet.tos & tos_kept_) | tos_given_),
+                                 .ttl = protection_->ttl != 0 ? protection_->ttl : packet.ttl,
+                                 .dont_fragment = df_given_ || (df_kept_ && packet.dont_fragment)};
+        way_.put(m, job.data - how.front, static_cast<std::uint16_t>(job.sealed_length), fields,
+                 [&] { return flow(ctx_, job); });
+    }
+
+    // Tunnel mode: what all packets of the SA share.
+    void enter(const esp::Outbound& how) noexcept
+    {
+        outer_of_ = &how;
+        const auto& p = *protection_;
+        tos_kept_ = static_cast<std::uint8_t>((p.copy_dscp ? ~3 : 0) | (p.ecn == api::EspEcn::Normal ? 3 : 0));
+        tos_given_ = static_cast<std::uint8_t>(p.copy_dscp ? 0 : p.dscp << 2);  // RFC 6040 4.1, 4.3
+        const bool whole = p.fragmentation == api::EspFragmentation::Before;
+        df_given_ = whole && p.df == api::EspDf::Set;
+        df_kept_ = whole && p.df == api::EspDf::Copy;
+        if (how.udp) {
+            udp_ = {how.outer_vrf, how.local.address, how.local.port, how.remote};
+            way_.enter(udp_);
+        } else {
+            ip_ = {how.outer_vrf, wire::Protocol::Esp, how.local.address, how.remote.address};
+            way_.enter(ip_);
         }
-        how.udp ? udp_.put(m, fields) : ip_.put(m, fields);
     }
 
     // The header that is there says what follows it now; in UDP, the ends are those that the SA knows.
@@ -173,61 +194,35 @@ private:
     const fib::Protection* protection_ = nullptr;
     WorkerId owner_{};
     const esp::Outbound* how_ = nullptr;
+    bool count_ = false;
+    // Of a tunnel's outer packets.
     const esp::Outbound* outer_of_ = nullptr;
+    std::uint8_t tos_kept_ = 0, tos_given_ = 0;
+    bool df_given_ = false, df_kept_ = false;
     OuterIp ip_;
     OuterUdp udp_;
     Tally sent_;
     OuterWay way_;
 };
 
-}  // namespace
-
-// 1. make each packet ready
-// 2. seal all of them, here or elsewhere
-// 3. outer headers, and the way out
-void encap_esp(Context& ctx, Burst& burst) noexcept
+// Once a packet is sealed nobody sees its flow.
+void keep_flows(const Context& ctx, const Batch& batch) noexcept
 {
-    auto& batch = ctx.loans.next(ctx);
-    batch.craft = Craft::EspSeal;
-    auto& packets = batch.packets;
-    packets.clear();
-    std::size_t kept = 0;
-    {
-        Run run{ctx};
-        for (std::size_t i = 0; i < burst.size(); ++i) {
-            rte_mbuf* m = burst[i];
-            const auto n = packets.size();
-            const auto verdict = run.prepare(m, batch.outgoing[n], batch.seals[n]);
-            if (verdict == Verdict::Forward) [[likely]] {
-                packets.push(m);
-            } else {
-                metadata(m).end(verdict);
-                burst.data()[kept++] = m;
-            }
-        }
-    }
-    burst.set_size(kept);
-    if (packets.empty()) return;
-    ctx.sas.begin_seal(std::span{batch.seals}.first(packets.size()), ctx.now, batch.work);
-    if (ctx.loans.lend(ctx, batch)) return;
-
-    ctx.sas.keep();
-    batch.run(ctx.sas.aead());
-    end_encap_esp(ctx, batch);
-    ctx.sas.unkeep();
-    if (burst.empty())
-        burst = packets;
-    else
-        for (std::size_t i = 0; i < packets.size(); ++i) ctx.emit(packets[i]);
+    for (std::size_t i = 0; i < batch.packets.size(); ++i)
+        if (auto& meta = batch.packets.meta(i);
+            meta.flow_hash == 0 && batch.outgoing[i].how->mode == api::EspMode::Tunnel)
+            meta.flow_hash = flow(ctx, batch.seals[i]);
 }
 
-void end_encap_esp(Context& ctx, Batch& batch) noexcept
+// `after_cipher`: which has had the caches for itself.
+void send_all(Context& ctx, Batch& batch, bool after_cipher) noexcept
 {
     Run run{ctx};
-    auto& packets = batch.packets;
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-        // The cipher has had the caches for itself.
-        if (i + kPrefetchAhead < packets.size()) {
+    const auto& packets = batch.packets;
+    const auto size = packets.size();
+    const auto near = after_cipher ? size : 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        if (i + kPrefetchAhead < near) {
             rte_prefetch0(packets[i + kPrefetchAhead]);
             rte_prefetch0(&packets.meta(i + kPrefetchAhead));
             rte_prefetch0(batch.seals[i + kPrefetchAhead].data - kFrameHeaders);
@@ -239,5 +234,53 @@ void end_encap_esp(Context& ctx, Batch& batch) noexcept
             packets.meta(i).end(job.verdict);
     }
 }
+
+}  // namespace
+
+// 1. make each packet ready
+// 2. seal all of them, here or elsewhere
+// 3. outer headers, and the way out: before the cipher if it runs here, for what it leaves of the caches isn't these
+//    packets' headers
+void encap_esp(Context& ctx, Burst& burst) noexcept
+{
+    auto& batch = ctx.loans.next(ctx);
+    batch.craft = Craft::EspSeal;
+    auto& packets = batch.packets;
+    packets.clear();
+    std::size_t kept = 0;
+    bool later = ctx.loans.may_lend(batch);
+    {
+        Run run{ctx};
+        for (std::size_t i = 0; i < burst.size(); ++i) {
+            rte_mbuf* m = burst[i];
+            const auto n = packets.size();
+            const auto verdict = run.prepare(m, batch.outgoing[n], batch.seals[n]);
+            if (verdict == Verdict::Forward) [[likely]] {
+                packets.push(m);
+                later |= sums_ciphertext(*batch.outgoing[n].how);
+            } else {
+                metadata(m).end(verdict);
+                burst.data()[kept++] = m;
+            }
+        }
+    }
+    burst.set_size(kept);
+    if (packets.empty()) return;
+    if (later) keep_flows(ctx, batch);
+    ctx.sas.begin_seal(std::span{batch.seals}.first(packets.size()), ctx.now, batch.work);
+    if (ctx.loans.lend(ctx, batch)) return;
+
+    ctx.sas.keep();
+    if (!later) send_all(ctx, batch, false);
+    batch.run(ctx.sas.aead());
+    if (later) send_all(ctx, batch, true);
+    ctx.sas.unkeep();
+    if (burst.empty())
+        burst = packets;
+    else
+        for (std::size_t i = 0; i < packets.size(); ++i) ctx.emit(packets[i]);
+}
+
+void end_encap_esp(Context& ctx, Batch& batch) noexcept { send_all(ctx, batch, true); }
 
 }  // namespace culvert::node

@@ -1,3 +1,4 @@
+#include "dataplane/node/flow.h"
 #include "dataplane/node/interface_cache.h"
 #include "dataplane/node/link_header.h"
 #include "dataplane/node/match.h"
@@ -18,6 +19,7 @@ using fib::NexthopKind;
 namespace {
 
 struct Ip4 {
+    static const auto& header(rte_mbuf* m) noexcept { return ipv4(m); }
     static std::uint8_t ttl(rte_mbuf* m) noexcept { return ipv4(m).ttl; }
     static void decrement_ttl(rte_mbuf* m) noexcept { ipv4(m).decrement_ttl(); }
     // RFC 791: cut unless the sender forbids it. Of a tunnel's outer packet that's us: its DF is for the routers on the
@@ -36,6 +38,7 @@ struct Ip4 {
 };
 
 struct Ip6 {
+    static const auto& header(rte_mbuf* m) noexcept { return ipv6(m); }
     static std::uint8_t ttl(rte_mbuf* m) noexcept { return ipv6(m).hop_limit; }
     static void decrement_ttl(rte_mbuf* m) noexcept { --ipv6(m).hop_limit; }
     // RFC 8200 5: only the sender cuts, and of a tunnel's outer packet that's us.
@@ -151,6 +154,9 @@ void forward_one(Context& ctx, rte_mbuf* m, InterfaceCache& inputs, InterfaceCac
     }
     meta.output = n.interface;
     if (!from_us) Ip::decrement_ttl(m);
+    // A tunnel's outer packets are told apart by the flow inside, which nobody sees once it is sealed. ESP looks
+    // itself, where it matters.
+    if (next != Stage::Rewrite && (cut || next != Stage::EncapEsp)) flow(ctx, m, Ip::header(m));
     if (const auto mss = mss_of<Ip>(inputs.find(meta.input), out); mss != 0 && !meta.has(Flag::Encrypted))
         adjust_mss<Ip>(m, mss);
     if (cut) [[unlikely]] {

@@ -135,6 +135,8 @@ public:
 
     // For the next burst. Ends earlier ones if there is no place left.
     Batch& next(Context& ctx) noexcept;
+    // False: lend() will not take it, its cipher runs at once.
+    bool may_lend(const Batch& batch) const noexcept { return &batch != own_.get(); }
     // The batch has begun. True: it waits its turn, its packets are the desk's now. False: run it and end it.
     bool lend(Context& ctx, Batch& batch) noexcept;
     // Ends the batches whose turn has come; their packets are emitted. `idle`: the caller has nothing better to do than

@@ -1,4 +1,4 @@
-#include "dataplane/node/flow_hash.h"
+#include "dataplane/node/flow.h"
 #include "dataplane/node/match.h"
 #include "dataplane/node/stages.h"
 
@@ -20,7 +20,6 @@ struct Ip4 {
     static constexpr std::uint8_t kRejectCode = 1;   // host unreachable
     static auto& header(rte_mbuf* m) noexcept { return ipv4(m); }
     static Key destination(rte_mbuf* m) noexcept { return ipv4(m).destination; }
-    static const HashMask& mask(const Context& ctx) noexcept { return ctx.hash4; }
     static const fib::Lpm4& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm4; }
 };
 
@@ -31,7 +30,6 @@ struct Ip6 {
     static constexpr std::uint8_t kRejectCode = 0;
     static auto& header(rte_mbuf* m) noexcept { return ipv6(m); }
     static const Key& destination(rte_mbuf* m) noexcept { return ipv6(m).destination; }
-    static const HashMask& mask(const Context& ctx) noexcept { return ctx.hash6; }
     static const fib::Lpm6& lpm(const fib::Vrf& vrf) noexcept { return vrf.lpm6; }
 };
 
@@ -56,17 +54,9 @@ private:
     const fib::Nexthop* every_ = nullptr;  // what all flows to the leaf take
 };
 
-template <class Ip>
-std::uint32_t flow(const Context& ctx, rte_mbuf* m) noexcept
-{
-    auto& meta = metadata(m);
-    if (meta.flow_hash == 0) meta.flow_hash = flow_hash(Ip::header(m), meta.length, ctx.hash_seed, Ip::mask(ctx));
-    return meta.flow_hash;
-}
-
 // Where the flow's next hop sends it. A tunnel's own packet that fails has no one to be told.
 template <class Ip>
-void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_tunnel) noexcept
+[[gnu::always_inline]] inline void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m) noexcept
 {
     auto& meta = metadata(m);
     const bool tunnel = meta.has(Flag::Encrypted);
@@ -74,7 +64,7 @@ void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_
         if (tunnel) return meta.end(Verdict::DropNoTunnelRoute);
         return meta.answer(Verdict::AnswerUnreachable, Verdict::DropNoRoute, Ip::kNoRouteCode);
     }
-    const auto path = paths.pick(leaf, [&] { return flow<Ip>(ctx, m); });
+    const auto path = paths.pick(leaf, [&] { return flow(ctx, m, Ip::header(m)); });
     if (!path) [[unlikely]] {
         if (path.miss == fib::Path::Miss::TooDeep) return meta.end(Verdict::DropNestedTooDeep);
         return meta.end(path.miss == fib::Path::Miss::Down ? Verdict::DropNexthopDown : Verdict::DropNexthopGone);
@@ -85,13 +75,9 @@ void route(const Context& ctx, Paths& paths, Leaf leaf, rte_mbuf* m, bool& into_
     switch (path.nexthop->kind) {
         [[likely]] case NexthopKind::Adjacency:
         case NexthopKind::Glean:
-            if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
-            meta.stage = Ip::kForward;
-            return;
         case NexthopKind::WireguardPeer:
         case NexthopKind::WireguardLookup:
         case NexthopKind::Tunnel:
-            into_tunnel = true;
             if (tunnel && path.nexthop->interface == meta.output) return meta.end(Verdict::DropTunnelLoop);
             meta.stage = Ip::kForward;
             return;
@@ -119,14 +105,12 @@ void guard(const fib::PrefixSet& guarded, const typename Ip::Key& destination, M
     if (!meta.has(Flag::Encrypted) && guarded.contains(destination)) meta.set(Flag::Protected);
 }
 
-// True if any packet goes into a tunnel.
 template <class Ip>
-bool find_paths(Context& ctx, Burst& burst) noexcept
+void lookup(Context& ctx, Burst& burst) noexcept
 {
     std::array<typename Ip::Key, kBurstMax> destinations;
     std::array<Leaf, kBurstMax> leaves;
     Paths paths{ctx.tables};
-    bool into_tunnel = false;
 
     bool one_vrf = true;
     const auto vrf_id = burst.meta(0).vrf;
@@ -139,26 +123,17 @@ bool find_paths(Context& ctx, Burst& burst) noexcept
         const auto* vrf = ctx.tables.vrf(vrf_id);
         if (vrf != nullptr)
             match(Ip::lpm(*vrf), std::span<const typename Ip::Key>{destinations}.first(burst.size()), leaves);
-        for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx, paths, leaves[i], burst[i], into_tunnel);
+        for (std::size_t i = 0; i < burst.size(); ++i) route<Ip>(ctx, paths, leaves[i], burst[i]);
         if (const auto* guarded = vrf != nullptr ? vrf->guarded() : nullptr) [[unlikely]]
             for (std::size_t i = 0; i < burst.size(); ++i) guard<Ip>(*guarded, destinations[i], burst.meta(i));
-        return into_tunnel;
+        return;
     }
     for (std::size_t i = 0; i < burst.size(); ++i) {
         const auto* vrf = ctx.tables.vrf(burst.meta(i).vrf);
         if (vrf != nullptr) leaves[i] = Ip::lpm(*vrf).lookup(destinations[i]);
-        route<Ip>(ctx, paths, leaves[i], burst[i], into_tunnel);
+        route<Ip>(ctx, paths, leaves[i], burst[i]);
         if (vrf != nullptr && vrf->guarded() != nullptr) guard<Ip>(*vrf->guarded(), destinations[i], burst.meta(i));
     }
-    return into_tunnel;
-}
-
-template <class Ip>
-void lookup(Context& ctx, Burst& burst) noexcept
-{
-    // A tunnel's outer packets are told apart by the flow inside, which nobody sees once it is sealed.
-    if (find_paths<Ip>(ctx, burst))
-        for (std::size_t i = 0; i < burst.size(); ++i) flow<Ip>(ctx, burst[i]);
 }
 
 }  // namespace

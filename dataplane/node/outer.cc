@@ -1,5 +1,7 @@
 #include "dataplane/node/outer.h"
 
+#include "dataplane/node/outer_frame.h"
+
 namespace culvert::node {
 
 // UDP's checksum, which IPv6 asks for; UDP over IPv4 may do without (RFC 768).
@@ -43,6 +45,23 @@ OuterIp::OuterIp(VrfId vrf, wire::Protocol protocol, const IpAddress& source, co
         ip4_.destination = destination.v4().value;
         sum4_ = ip4_.sum().words();
     }
+}
+
+OuterFrame::OuterFrame(const OuterIp& ip, const wire::UdpHeader* udp, const fib::Nexthop& n) noexcept
+    : sum4_(ip.sum4()),
+      over_ip_(static_cast<std::uint16_t>(ip.size() + (udp != nullptr ? sizeof *udp : 0))),
+      v6_(ip.v6()),
+      udp_(udp != nullptr),
+      protocol_(ip.ip4().protocol)
+{
+    const auto type = v6_ ? wire::EtherType::Ipv6 : wire::EtherType::Ipv4;
+    const wire::EthernetHeader link{n.destination_mac, n.source_mac, static_cast<std::uint16_t>(type)};
+    std::memcpy(octets_.data(), &link, sizeof link);
+    if (v6_)
+        std::memcpy(octets_.data() + kLink, &ip.ip6(), sizeof ip.ip6());
+    else
+        std::memcpy(octets_.data() + kLink, &ip.ip4(), sizeof ip.ip4());
+    if (udp != nullptr) std::memcpy(octets_.data() + kFront4, udp, sizeof *udp);
 }
 
 OuterUdp::OuterUdp(VrfId vrf, const IpAddress& source, std::uint16_t source_port, const Endpoint& to) noexcept

@@ -29,9 +29,13 @@ public:
     // `source` unspecified: finish_outer() gives one.
     OuterIp(VrfId vrf, wire::Protocol protocol, const IpAddress& source, const IpAddress& destination) noexcept;
 
+    VrfId vrf() const noexcept { return vrf_; }
     bool v6() const noexcept { return v6_; }
     bool own_source() const noexcept { return own_source_; }
     std::size_t size() const noexcept { return v6_ ? sizeof ip6_ : sizeof ip4_; }
+    const wire::Ipv4Header& ip4() const noexcept { return ip4_; }
+    const wire::Ipv6Header& ip6() const noexcept { return ip6_; }
+    std::uint32_t sum4() const noexcept { return sum4_; }
 
     // In front of what is all of `m`, which has the room and goes on to the lookup in the tunnel's outer VRF.
     void put(rte_mbuf* m, const OuterFields& fields) const noexcept;
@@ -57,6 +61,8 @@ public:
     OuterUdp(VrfId vrf, const IpAddress& source, std::uint16_t source_port, const Endpoint& to) noexcept;
 
     std::size_t size() const noexcept { return ip_.size() + sizeof udp_; }
+    const OuterIp& ip() const noexcept { return ip_; }
+    const wire::UdpHeader& udp() const noexcept { return udp_; }
     // As OuterIp::put(). The checksum of UDP over IPv4 is zero (RFC 768, RFC 3948 2.1).
     void put(rte_mbuf* m, const OuterFields& fields) const noexcept;
 

@@ -65,4 +65,41 @@ bool OuterWay::leave(rte_mbuf* m) noexcept
     return true;
 }
 
+// The adjacency that all packets with this header leave by, if there is one and it is plain.
+const fib::Nexthop* OuterWay::find_common(const OuterIp& header) noexcept
+{
+    if (!open_ || !header.own_source()) return nullptr;
+    const auto* tables = ctx_.tables.vrf(header.vrf());
+    if (tables == nullptr) return nullptr;
+    to6_ = header.v6() ? header.ip6().destination : Ipv6Address{};
+    to4_ = header.v6() ? 0 : std::uint32_t{header.ip4().destination};
+    const bool found =
+        header.v6() ? look_up(&tables->lpm6, header.vrf(), to6_) : look_up(&tables->lpm4, header.vrf(), to4_);
+    if (!found) {
+        leaf_ = {};  // send() shall see for itself
+        return nullptr;
+    }
+    const auto path = ctx_.tables.pick(leaf_.group(), [] { return std::uint32_t{1}; });
+    if (!path || !path.every_flow || path.nexthop->kind != fib::NexthopKind::Adjacency || !path.nexthop->resolved ||
+        path.nexthop->vlan != 0)
+        return nullptr;
+    return path.nexthop;
+}
+
+void OuterWay::enter(const OuterIp& header, const wire::UdpHeader* udp) noexcept
+{
+    ip_ = &header;
+    if (udp == nullptr) udp_ = nullptr;
+    common_ = udp != nullptr && header.v6() ? nullptr : find_common(header);
+    if (common_ != nullptr) frame_ = {header, udp, *common_};
+}
+
+void OuterWay::put_slowly(rte_mbuf* m, OuterFields fields) noexcept
+{
+    fields.flow_label = metadata(m).flow_hash;
+    udp_ != nullptr ? udp_->put(m, fields) : ip_->put(m, fields);
+    send(m);
+    if (!open_) common_ = nullptr;
+}
+
 }  // namespace culvert::node

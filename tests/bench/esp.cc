@@ -1,6 +1,7 @@
 // ESP: the whole path of a packet through one worker's pipeline, from a burst that was received to a burst that is
 // sent, the device left out, beside the bare cipher of IPsec-MB on texts of the same size: performance.md, goals 6
-// and 7. Cycles are of the TSC. `without cipher` is what is left when the bare cipher's time is taken off.
+// and 7. Cycles are of the TSC. `without cipher` is what is left when the bare cipher's time is taken off: what goal 6
+// asks for on any CPU (docs/adr/0027-beside-the-cipher.md).
 
 #include "tests/bench/path.h"
 #include "tests/unit/node/tunnels.h"
@@ -18,6 +19,7 @@ using bench::Plan;
 
 constexpr std::size_t kPackets = 256;
 constexpr std::size_t kFlows = 256;
+constexpr const char* kBeside = "<= 125";
 
 void add_tunnel(Router& r, api::EspAlgorithm algorithm)
 {
@@ -110,13 +112,13 @@ private:
 
 template <class Ours>
 void compare(const std::string& name, const Plan& plan, Ours&& ours, Bare& bare, const char* ratio_goal,
-             const char* cycles_goal)
+             const char* beside_goal, const char* cycles_goal)
 {
     const auto rounds = bench::in_turn(plan, ours, [&] { return bare.cycles_a_packet(); });
     const double cycles = bench::median(rounds.a);
     bench::report(name + ", rate against the bare cipher", cycles, bench::median(rounds.b), rounds.rate(),
                   "cycles a packet", ratio_goal);
-    bench::report(name + ", without cipher", rounds.difference(), 0, 0, "cycles a packet", "");
+    bench::report(name + ", without cipher", rounds.difference(), 0, 0, "cycles a packet", beside_goal);
     if (*cycles_goal != '\0') bench::report(name, cycles, 0, 0, "cycles a packet", cycles_goal);
 }
 
@@ -146,7 +148,7 @@ void encrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
     compare(
         "esp encrypt " + std::string{name_of(algorithm)} + ", " + std::to_string(size) + " octets", plan,
         [&] { return path.cycles([&](std::size_t i) -> const Octets& { return frames[i % kFlows]; }); }, bare,
-        gcm && size == 1420 ? ">= 0.88" : "", gcm && size == 64 ? "<= 330" : "");
+        gcm && size == 1420 ? ">= 0.88" : "", gcm && size == 1420 ? kBeside : "", gcm && size == 64 ? "<= 330" : "");
 }
 
 void decrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
@@ -167,7 +169,8 @@ void decrypt(api::EspAlgorithm algorithm, std::size_t size, const Plan& plan)
     const bool gcm = algorithm == api::EspAlgorithm::AesGcm128;
     compare(
         "esp decrypt " + std::string{name_of(algorithm)} + ", " + std::to_string(size) + " octets", plan,
-        [&] { return path.cycles(write); }, bare, "", gcm && size == 64 ? "<= 330" : "");
+        [&] { return path.cycles(write); }, bare, "", gcm && size == 1420 ? kBeside : "",
+        gcm && size == 64 ? "<= 330" : "");
 }
 
 }  // namespace
