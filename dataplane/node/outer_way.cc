@@ -99,7 +99,6 @@ void OuterWay::put_slowly(rte_mbuf* m, OuterFields fields) noexcept
     fields.flow_label = metadata(m).flow_hash;
     udp_ != nullptr ? udp_->put(m, fields) : ip_->put(m, fields);
     send(m);
-    if (!open_) common_ = nullptr;
 }
 
 }  // namespace culvert::node

@@ -36,7 +36,7 @@ public:
              FlowHash&& flow_hash) noexcept
     {
         auto& meta = metadata(m);
-        if (common_ != nullptr) [[likely]] {
+        if (common_ != nullptr && open_) [[likely]] {
             const auto length = frame_.length(octets);
             const auto& n = *common_;
             if ((n.mtu == 0 || length <= n.mtu) && n.interface != meta.output && !meta.has(Flag::Protected))
