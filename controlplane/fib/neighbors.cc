@@ -35,7 +35,7 @@ void Programmer::State::judge_host_route(const OnLink& link, Neighbor& n)
     const IpPrefix host = IpPrefix::host(address);
     const HostKey key{n.vrf, host};
     if (wanted == (n.set != route::kNoSet)) return;
-    const bool ours = tables.installed(n.vrf, host) == route::kNoSet;
+    const bool ours = tables.installed(n.vrf, address) == route::kNoSet;
     if (wanted) {
         if (host_routes.contains(key)) return;  // the same subnet on another interface was first
         n.set = tables.intern({{{NexthopType::Gateway, interface, kDefaultVrf, address, 1, true}}, {}});

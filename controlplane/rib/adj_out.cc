@@ -423,13 +423,15 @@ std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
             const auto& next = t.prefixes[t.log[t.route_place + kAhead / 2]];
             if (next.paths != 0) __builtin_prefetch(&t.paths[next.paths]);
         }
-        auto& e = t.prefixes[t.log[t.route_place]];
+        const auto number = t.log[t.route_place];
+        auto& e = t.prefixes[number];
         if (e.changed != static_cast<std::uint32_t>(t.route_place) || !e.route_changed) continue;
         e.route_changed = 0;
 
         route_paths.clear();
         RouteChange change;
         change.prefix = e.prefix();
+        change.number = number;
         std::size_t backups = 0;
         if (e.has_best && !summaries[t.paths[e.paths].peer].local) {
             const Path& best = t.paths[e.paths];
