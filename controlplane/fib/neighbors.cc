@@ -26,7 +26,7 @@ auto Programmer::State::host_route(VrfId vrf, const IpPrefix& prefix) const -> c
 
 void Programmer::State::push_host_route(VrfId vrf, const IpPrefix& host)
 {
-    if (tables.installed(vrf, host) != route::kNoSet) return;
+    if (tables.installed(vrf, host.address) != route::kNoSet) return;
     if (const Group* group = host_route(vrf, host); group != nullptr)
         push(api::SetRoute{vrf, host, group->id});
     else

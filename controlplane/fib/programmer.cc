@@ -10,12 +10,6 @@ using api::InterfaceKind;
 using route::NexthopSetId;
 using route::NexthopType;
 
-namespace {
-
-constexpr std::size_t kBacklogHigh = 1 << 17;
-
-}  // namespace
-
 auto Programmer::State::use(NexthopSetId set, const Group* like) -> Group*
 {
     if (index(set) >= uses.size()) uses.resize(std::max<std::size_t>(index(set) + 1, uses.size() * 2));
@@ -145,12 +139,11 @@ bool Programmer::run(std::size_t budget)
             if (n != s.neighbors.end()) s.judge_host_route(n->first, n->second);
         }
     }
-    if (s.sink.backlog() < kBacklogHigh) {
-        route::Change change;
-        for (; budget > 0 && s.tables.next_change(change); --budget) {
-            s.program(change);
-            s.mtus_stale = true;
-        }
+    // What the sink has no room for waits better here: there each route that waits is a search and an allocation.
+    route::Change change;
+    for (; budget > 0 && s.sink.backlog() == 0 && s.tables.next_change(change); --budget) {
+        s.program(change);
+        s.mtus_stale = true;
     }
     s.drop_orphans(budget);
     s.raise_uses();

@@ -391,11 +391,15 @@ void Rib::State::reap(Table<K>& t)
     auto least = t.route_place;
     for (const auto number : active)
         if (const AdjOut& out = peers[number]->out[Table<K>::kIndex]; out.active) least = std::min(least, out.place);
+    constexpr std::uint64_t kAhead = 8;
+    const auto unused = [&](std::uint64_t at) {
+        const auto& e = t.prefixes[t.log[at]];
+        return e.changed == static_cast<std::uint32_t>(at) && e.paths == 0 && e.advertised == 0 && !e.pinned;
+    };
     for (auto at = t.log.begin(); at < least; ++at) {
-        const auto prefix = t.log[at];
-        const auto& e = t.prefixes[prefix];
-        if (e.changed == static_cast<std::uint32_t>(at) && e.paths == 0 && e.advertised == 0 && !e.pinned)
-            t.prefixes.erase(prefix);
+        if (at + 2 * kAhead < least) __builtin_prefetch(&t.prefixes[t.log[at + 2 * kAhead]]);
+        if (at + kAhead < least && unused(at + kAhead)) t.prefixes.prefetch(t.log[at + kAhead]);
+        if (unused(at)) t.prefixes.erase(t.log[at]);
     }
     t.log.drop_before(std::max(least, t.log.begin()));
 }
@@ -448,13 +452,15 @@ std::size_t Rib::State::drain(Table<K>& t, RouteSink& sink, std::size_t max)
             const auto& next = t.prefixes[t.log[t.route_place + kAhead / 2]];
             if (next.paths != 0) __builtin_prefetch(&t.paths[next.paths]);
         }
-        auto& e = t.prefixes[t.log[t.route_place]];
+        const auto number = t.log[t.route_place];
+        auto& e = t.prefixes[number];
         if (e.changed != static_cast<std::uint32_t>(t.route_place) || !e.route_changed) continue;
         e.route_changed = 0;
 
         route_paths.clear();
         RouteChange change;
         change.prefix = e.prefix();
+        change.number = number;
         std::size_t backups = 0;
         if (e.has_best && !summaries[t.paths[e.paths].peer].local) {
             const Path& best = t.paths[e.paths];

@@ -84,6 +84,9 @@ public:
     std::uint64_t hash(const Key& key, std::uint8_t length) const noexcept { return key.hash(length, seed_); }
     void prefetch(std::uint64_t hash) const noexcept { index_.prefetch(hash); }
 
+    // For erase().
+    void prefetch(std::uint32_t h) const noexcept { prefetch(hash(pool_[h].key, pool_[h].length)); }
+
     std::uint32_t find(const Key& key, std::uint8_t length, std::uint64_t hash) const
     {
         return index_.find(hash, [&](std::uint32_t h) { return pool_[h].key == key && pool_[h].length == length; });

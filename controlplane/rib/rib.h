@@ -149,6 +149,7 @@ struct RoutePath {
 
 struct RouteChange {
     IpPrefix prefix{};
+    std::uint32_t number = 0;  // Rib::number() of the prefix
     std::uint8_t distance = 0;
     std::uint32_t metric = 0;           // MED of the best path
     std::span<const RoutePath> paths;   // best first; empty: BGP has no route (or its best one is our own)
@@ -287,6 +288,9 @@ public:
     PeerCounts counts(PeerHandle peer, Family family) const;
     Memory memory() const;
     std::size_t prefix_count(Family family) const;  // with at least one path
+    // A prefix keeps its number as long as the route sink has a route for it. 0: not in the table.
+    std::uint32_t number(const IpPrefix& prefix) const;
+    bool any_of_length(Family family, std::uint8_t length) const;
     std::uint64_t table_version(Family family) const;
 
     // What a peer sent, before policy; what it was sent. Nullopt: no such prefix.

@@ -108,6 +108,19 @@ std::size_t Rib::prefix_count(Family family) const
     return state_->with(family, [](const auto& t) -> std::size_t { return t.with_paths; });
 }
 
+std::uint32_t Rib::number(const IpPrefix& prefix) const
+{
+    return state_->with(prefix.family(), [&](const auto& t) {
+        using K = typename std::remove_cvref_t<decltype(t)>::Key;
+        return t.prefixes.find(K::from(prefix), prefix.length);
+    });
+}
+
+bool Rib::any_of_length(Family family, std::uint8_t length) const
+{
+    return state_->with(family, [&](const auto& t) { return t.prefixes.of_length(length) > 0; });
+}
+
 std::uint64_t Rib::table_version(Family family) const
 {
     return state_->with(family, [](const auto& t) { return t.version; });

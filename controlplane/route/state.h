@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/check.h"
+#include "controlplane/route/numbered_routes.h"
 #include "controlplane/route/tables.h"
 
 #include <algorithm>
@@ -128,11 +129,16 @@ struct Tables::Interner {
         const Body &x = body(a), &y = body(b);
         return std::pair{x.distance, x.source} < std::pair{y.distance, y.source};
     }
+    RouteHandle usable(RouteHandle h) const noexcept { return h != kNoRoute && body(h).distance == 255 ? kNoRoute : h; }
     RouteHandle best(const Slot& slot) const noexcept
     {
-        const RouteHandle first =
-            (slot.route & kTopBit) != 0 ? many[slot.route & ~kTopBit].front() : RouteHandle{slot.route};
-        return first != kNoRoute && body(first).distance == 255 ? kNoRoute : first;
+        return usable((slot.route & kTopBit) != 0 ? many[slot.route & ~kTopBit].front() : RouteHandle{slot.route});
+    }
+    NexthopSetId set_of(RouteHandle h) const noexcept { return h == kNoRoute ? kNoSet : body(h).set; }
+    // As if it were kept by prefix.
+    Slot slot_of(const NumberedRoutes::Entry& entry) const noexcept
+    {
+        return {index(entry.route), index(set_of(usable(entry.route))), entry.when};
     }
     template <class F>
     void each(const Slot& slot, F&& f) const
@@ -200,7 +206,11 @@ private:
 
 struct Tables::Vrf {
     VrfId id;
+    // A prefix is in one of both.
     PrefixMap<Slot> slots;
+    std::array<NumberedRoutes, 2> numbered;
+    const Numbering* numbering = nullptr;
+    std::uint32_t numberings = 0;  // how often it was set
     std::array<std::array<std::size_t, kSources>, 2> counts{};
     std::set<IpPrefix> own;  // with a route that is not BGP's
     std::map<std::pair<IpAddress, InterfaceId>, Tracked> tracked;
@@ -208,5 +218,22 @@ struct Tables::Vrf {
     std::array<std::array<std::vector<ClientId>, kSources>, 2> subscribers;
     std::map<IpPrefix, std::vector<ClientId>> watched;
 };
+
+// The longest prefix that holds `address` and whose slot `accept(prefix, slot)`s. That may be asked of more than one.
+template <class Accept>
+std::optional<IpPrefix> Tables::longest_match(const Vrf& v, const IpAddress& address, Accept&& accept) const
+{
+    const auto kept = v.slots.longest_match(address, accept);
+    const NumberedRoutes& numbered = v.numbered[at(address.family)];
+    if (numbered.size() == 0) return kept;
+    const int shortest = kept ? kept->length + 1 : 0;
+    for (int length = max_length(address.family) - 1; length >= shortest; --length) {
+        if (!v.numbering->any_of_length(address.family, static_cast<std::uint8_t>(length))) continue;
+        const auto prefix = IpPrefix::make(address, length);
+        const auto* entry = numbered.find(v.numbering->number(prefix));
+        if (entry != nullptr && accept(prefix, interner_->slot_of(*entry))) return prefix;
+    }
+    return kept;
+}
 
 }  // namespace culvert::route

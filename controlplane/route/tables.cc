@@ -1,6 +1,7 @@
 #include "controlplane/route/tables.h"
 
 #include "controlplane/route/state.h"
+#include "controlplane/route/table_walk.h"
 
 #include <algorithm>
 
@@ -53,11 +54,12 @@ void Tables::set(VrfId id, const IpPrefix& prefix, RouteHandle handle)
     Interner& in = *interner_;
     Vrf& v = vrf(id);
     const auto [slot, fresh] = v.slots.insert(prefix, Slot{});
+    if (fresh && v.numbering != nullptr) adopt_numbered(v, prefix, *slot);
     const Source source = in.body(handle).source;
-    const RouteHandle old = fresh ? kNoRoute : in.of_source(*slot, source);
+    const RouteHandle old = in.of_source(*slot, source);
     if (old == handle) return;
 
-    const RouteHandle before = fresh ? kNoRoute : in.best(*slot);
+    const RouteHandle before = in.best(*slot);
     in.hold(handle);
     in.replace(*slot, old, handle);
     if (old == kNoRoute) {
@@ -96,9 +98,85 @@ void Tables::remove(VrfId id, const IpPrefix& prefix, Source source)
     in.drop(old);
 }
 
+void Tables::set_numbering(VrfId id, const Numbering* numbering)
+{
+    Vrf& v = vrf(id);
+    CULVERT_CHECK(v.numbered[0].size() + v.numbered[1].size() == 0);
+    v.numbering = numbering;
+    ++v.numberings;
+}
+
+void Tables::set(VrfId id, const IpPrefix& prefix, RouteHandle handle, std::uint32_t number)
+{
+    Interner& in = *interner_;
+    Vrf& v = vrf(id);
+    if (prefix.is_host() || v.slots.find(prefix) != nullptr) return set(id, prefix, handle);
+    NumberedRoutes& numbered = v.numbered[at(prefix.family())];
+    auto* entry = numbered.find(number);
+    const RouteHandle old = entry != nullptr ? entry->route : kNoRoute;
+    if (old == handle) return;
+
+    in.hold(handle);
+    if (entry != nullptr) {
+        entry->route = handle;
+    } else {
+        numbered.insert(number, handle);
+        ++v.counts[at(prefix.family())][at(in.body(handle).source)];
+    }
+    numbered_changed(v, prefix, number, old, handle);
+    in.drop(old);
+}
+
+void Tables::remove(VrfId id, const IpPrefix& prefix, Source source, std::uint32_t number)
+{
+    Interner& in = *interner_;
+    Vrf& v = vrf(id);
+    NumberedRoutes& numbered = v.numbered[at(prefix.family())];
+    const auto* entry = numbered.find(number);
+    if (entry == nullptr) return remove(id, prefix, source);
+    const RouteHandle old = entry->route;
+    numbered.erase(number);
+    --v.counts[at(prefix.family())][at(source)];
+    numbered_changed(v, prefix, number, old, kNoRoute);
+    in.drop(old);
+}
+
+void Tables::numbered_changed(Vrf& v, const IpPrefix& prefix, std::uint32_t number, RouteHandle old, RouteHandle fresh)
+{
+    Interner& in = *interner_;
+    const RouteHandle before = in.usable(old), after = in.usable(fresh);
+    if (before == after) return;
+    auto* entry = v.numbered[at(prefix.family())].find(number);
+    if (entry != nullptr) entry->when = (entry->when & kTopBit) | now_;
+    const NexthopSetId had = in.set_of(before), has = in.set_of(after);
+    if (had != has) {
+        in.hold(had);
+        in.hold(has);
+        changed_.push_back({v.id, number, prefix, had, has});
+        if (entry != nullptr) entry->when |= kTopBit;
+    }
+    tell_redistribution(v, prefix, before, after);
+    mark_covered(v, prefix);
+}
+
+// Another source has a route for it now.
+void Tables::adopt_numbered(Vrf& v, const IpPrefix& prefix, Slot& slot)
+{
+    NumberedRoutes& numbered = v.numbered[at(prefix.family())];
+    if (numbered.size() == 0 || prefix.is_host()) return;
+    const auto number = v.numbering->number(prefix);
+    const auto* entry = numbered.find(number);
+    if (entry == nullptr) return;
+    slot = interner_->slot_of(*entry);
+    slot.when &= ~kTopBit;  // what waits has been said whole
+    interner_->hold(NexthopSetId{slot.installed});
+    numbered.erase(number);
+}
+
 void Tables::clear(VrfId id)
 {
     Vrf& v = vrf(id);
+    CULVERT_CHECK(v.numbering == nullptr);
     std::vector<IpPrefix> all;
     all.reserve(v.slots.size());
     for (const IpPrefix& from : {IpPrefix{Ipv4Address{}, 0}, IpPrefix{Ipv6Address{}, 0}})
@@ -123,7 +201,7 @@ void Tables::best_changed(Vrf& v, const IpPrefix& prefix, Slot& slot, RouteHandl
     const NexthopSetId set = after == kNoRoute ? kNoSet : interner_->body(after).set;
     if (!slot.queued() && index(set) != slot.installed) {
         slot.when |= kTopBit;
-        changed_.push_back({v.id, prefix});
+        changed_.push_back({v.id, 0, prefix});
     }
     tell_redistribution(v, prefix, before, after);
     mark_covered(v, prefix);
@@ -162,13 +240,22 @@ void Tables::erase_if_idle(Vrf& v, const IpPrefix& prefix, const Slot& slot)
 
 bool Tables::next_change(Change& change)
 {
-    interner_->drop(given_before_);
-    given_before_ = kNoSet;
+    interner_->drop(std::exchange(given_before_, kNoSet));
+    interner_->drop(std::exchange(given_after_, kNoSet));
     if (changed_.empty()) return false;
     const Pending next = changed_.front();
     changed_.pop_front();
 
     Vrf& v = vrf(next.vrf);
+    if (next.number != 0) {
+        change = {next.vrf, next.prefix, next.before, next.after};
+        given_before_ = next.before;
+        given_after_ = next.after;
+        auto* entry = v.numbered[at(next.prefix.family())].find(next.number);
+        const bool last = entry != nullptr && interner_->set_of(interner_->usable(entry->route)) == next.after;
+        if (last) entry->when &= ~kTopBit;
+        return true;
+    }
     Slot* slot = v.slots.find(next.prefix);
     CULVERT_CHECK(slot != nullptr);
     const RouteHandle best = interner_->best(*slot);
@@ -227,11 +314,9 @@ void Tables::redistribute(ClientId client, VrfId id, Family family, Source sourc
             RedistributeEvent{id, source, p, true, body.metric, body.tag, nexthop_set(body.set).nexthops});
     };
     if (source == Source::Bgp) {
-        v.slots.walk(family == Family::Ipv4 ? IpPrefix{Ipv4Address{}, 0} : IpPrefix{Ipv6Address{}, 0},
-                     [&](const IpPrefix& p, const Slot& slot) {
-                         give(p, slot);
-                         return true;
-                     });
+        TableWalk walk{*this, id, family == Family::Ipv4 ? IpPrefix{Ipv4Address{}, 0} : IpPrefix{Ipv6Address{}, 0}};
+        while (walk.prepare()) {}
+        while (const auto entry = walk.next()) give(entry->prefix, *this->slot(v, entry->prefix));
     } else {
         for (const IpPrefix& p : v.own) give(p, *v.slots.find(p));
     }
@@ -284,45 +369,37 @@ std::optional<EntryView> Tables::lookup(VrfId id, const IpAddress& address, Look
 {
     const Vrf* v = vrf_if(id);
     if (v == nullptr) return std::nullopt;
-    const auto prefix = v->slots.longest_match(address, [&](const IpPrefix& p, const Slot& slot) {
+    const auto prefix = longest_match(*v, address, [&](const IpPrefix& p, const Slot& slot) {
         const RouteHandle best = interner_->best(slot);
         if (best == kNoRoute || (options.exclude_default && p.length == 0)) return false;
         return !options.exclude_bgp || interner_->body(best).source != Source::Bgp;
     });
     if (!prefix) return std::nullopt;
-    return view(*prefix, *v->slots.find(*prefix));
+    return view(*prefix, *slot(*v, *prefix));
+}
+
+std::optional<Tables::Slot> Tables::slot(const Vrf& v, const IpPrefix& prefix) const
+{
+    if (const Slot* kept = v.slots.find(prefix)) return *kept;
+    const NumberedRoutes& numbered = v.numbered[at(prefix.family())];
+    if (numbered.size() == 0) return std::nullopt;
+    const auto* entry = numbered.find(v.numbering->number(prefix));
+    return entry == nullptr ? std::nullopt : std::optional{interner_->slot_of(*entry)};
 }
 
 std::optional<EntryView> Tables::find(VrfId id, const IpPrefix& prefix) const
 {
     const Vrf* v = vrf_if(id);
-    const Slot* slot = v == nullptr ? nullptr : v->slots.find(prefix);
-    if (slot == nullptr || slot->route == 0) return std::nullopt;
-    return view(prefix, *slot);
+    const auto found = v == nullptr ? std::nullopt : slot(*v, prefix);
+    if (!found || found->route == 0) return std::nullopt;
+    return view(prefix, *found);
 }
 
-std::optional<std::pair<IpPrefix, NexthopSetId>> Tables::installed(VrfId id, const IpAddress& address) const
+NexthopSetId Tables::installed(VrfId id, const IpAddress& address) const
 {
     const Vrf* v = vrf_if(id);
-    if (v == nullptr) return std::nullopt;
-    const auto prefix =
-        v->slots.longest_match(address, [](const IpPrefix&, const Slot& s) { return s.installed != 0; });
-    if (!prefix) return std::nullopt;
-    return std::pair{*prefix, NexthopSetId{v->slots.find(*prefix)->installed}};
-}
-
-NexthopSetId Tables::installed(VrfId id, const IpPrefix& prefix) const
-{
-    const Vrf* v = vrf_if(id);
-    const Slot* slot = v == nullptr ? nullptr : v->slots.find(prefix);
+    const Slot* slot = v == nullptr ? nullptr : v->slots.find(IpPrefix::host(address));
     return slot == nullptr ? kNoSet : NexthopSetId{slot->installed};
-}
-
-void Tables::walk(VrfId id, const IpPrefix& from, const std::function<bool(const EntryView&)>& f) const
-{
-    const Vrf* v = vrf_if(id);
-    if (v == nullptr) return;
-    v->slots.walk(from, [&](const IpPrefix& p, const Slot& slot) { return slot.route == 0 || f(view(p, slot)); });
 }
 
 void Tables::walk_tracked(VrfId id, const std::function<void(const TrackingEvent&)>& f) const
@@ -336,7 +413,7 @@ void Tables::walk_tracked(VrfId id, const std::function<void(const TrackingEvent
 std::size_t Tables::prefixes(VrfId id, Family family) const noexcept
 {
     const Vrf* v = vrf_if(id);
-    return v == nullptr ? 0 : v->slots.size(family);
+    return v == nullptr ? 0 : v->slots.size(family) + v->numbered[at(family)].size();
 }
 
 std::size_t Tables::routes(VrfId id, Family family, Source source) const noexcept
@@ -349,7 +426,7 @@ std::size_t Tables::octets() const noexcept
 {
     std::size_t sum = 0;
     for (const auto& v : vrfs_)
-        if (v) sum += v->slots.octets();
+        if (v) sum += v->slots.octets() + v->numbered[0].octets() + v->numbered[1].octets();
     return sum;
 }
 

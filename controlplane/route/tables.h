@@ -3,6 +3,7 @@
 #include "base/ids.h"
 #include "base/ip.h"
 #include "base/time.h"
+#include "controlplane/route/numbering.h"
 #include "controlplane/route/prefix_map.h"
 #include "controlplane/route/route.h"
 
@@ -106,8 +107,13 @@ struct EntryView {
 };
 
 // The route table of every VRF: for each prefix the routes of all sources, the best of them by distance, then Source.
-// Made for a full BGP table: a prefix with one route costs 17 octets of IPv4 or 29 of IPv6 and the slack of its chunk.
 // Everything is on the control thread. Nothing happens by itself: changes queue up and are taken out in slices.
+//
+// Made for a full BGP table. A source that numbers its prefixes (numbering.h) is asked for them: what is kept here of
+// such a prefix is 8 octets, found without a search, as long as no other source has a route for it. All others are kept
+// by prefix: 17 octets of IPv4 or 29 of IPv6 and the slack of their chunk. So are those of a single address, because
+// neighbours' host routes are weighed against them (installed()). Changes of a prefix that wait are one, but those of a
+// numbered one wait one behind the other.
 //
 // Next-hop tracking is FRR's: an address resolves through the longest match that is not the default route (unless told
 // so) and not a route through the address itself; recursion ends at an interface after at most kMaxRecursion steps.
@@ -134,7 +140,12 @@ public:
     RouteHandle acquire(const Route& route);
     void release(RouteHandle handle);
     void set(VrfId vrf, const IpPrefix& prefix, RouteHandle handle);
-    // Removes every route of a VRF, of all sources.
+    // The same of the source whose numbering the VRF has; `number` is the prefix's there.
+    void set(VrfId vrf, const IpPrefix& prefix, RouteHandle handle, std::uint32_t number);
+    void remove(VrfId vrf, const IpPrefix& prefix, Source source, std::uint32_t number);
+    // Precondition: no numbered route is left of the one before. nullptr: from here on there is none.
+    void set_numbering(VrfId vrf, const Numbering* numbering);
+    // Removes every route of a VRF, of all sources. Precondition: it has no numbering any more.
     void clear(VrfId vrf);
     void set_resolve_via_default(bool on);  // `ip nht resolve-via-default`
 
@@ -200,12 +211,8 @@ public:
     std::optional<EntryView> lookup(VrfId vrf, const IpAddress& address, LookupOptions options) const;
     std::optional<EntryView> lookup(VrfId vrf, const IpAddress& address) const { return lookup(vrf, address, {}); }
     std::optional<EntryView> find(VrfId vrf, const IpPrefix& prefix) const;
-    // What next_change() gave out last for the longest prefix that holds `address`: what is being forwarded by.
-    std::optional<std::pair<IpPrefix, NexthopSetId>> installed(VrfId vrf, const IpAddress& address) const;
-    NexthopSetId installed(VrfId vrf, const IpPrefix& prefix) const;
-    // Entries of `from`'s family in order, `from` included, until f returns false. To stream a table in slices, go on
-    // from the entry that was refused.
-    void walk(VrfId vrf, const IpPrefix& from, const std::function<bool(const EntryView&)>& f) const;
+    // What next_change() gave out last for the address alone: what is being forwarded by.
+    NexthopSetId installed(VrfId vrf, const IpAddress& address) const;
     // Tracked addresses in order: `show ip nht`.
     void walk_tracked(VrfId vrf, const std::function<void(const TrackingEvent&)>& f) const;
     // What an address resolves to now, tracked or not. Not for hot paths.
@@ -216,6 +223,7 @@ public:
     std::size_t octets() const noexcept;  // of the prefix tables
 
 private:
+    friend class TableWalk;
     struct Slot;
     struct Vrf;
     struct Tracked;
@@ -227,6 +235,11 @@ private:
     void best_changed(Vrf& v, const IpPrefix& prefix, Slot& slot, RouteHandle before, RouteHandle after);
     void presence_changed(Vrf& v, const IpPrefix& prefix, bool present, std::uint32_t metric);
     void tell_redistribution(const Vrf& v, const IpPrefix& prefix, RouteHandle before, RouteHandle after);
+    void numbered_changed(Vrf& v, const IpPrefix& prefix, std::uint32_t number, RouteHandle old, RouteHandle fresh);
+    void adopt_numbered(Vrf& v, const IpPrefix& prefix, Slot& slot);
+    std::optional<Slot> slot(const Vrf& v, const IpPrefix& prefix) const;
+    template <class Accept>
+    std::optional<IpPrefix> longest_match(const Vrf& v, const IpAddress& address, Accept&& accept) const;
     EntryView view(const IpPrefix& prefix, const Slot& slot) const;
     void erase_if_idle(Vrf& v, const IpPrefix& prefix, const Slot& slot);
 
@@ -239,9 +252,12 @@ private:
     void tell(Tracked& t, bool changed);
     void let_go(Tracked& t);
 
+    // Of a numbered prefix with all that is to be said; else what is to be said is found out when it is said.
     struct Pending {
         VrfId vrf;
+        std::uint32_t number;  // 0: none
         IpPrefix prefix;
+        NexthopSetId before{kNoSet}, after{kNoSet};
     };
     struct Link {
         VrfId vrf;
@@ -251,7 +267,7 @@ private:
     std::unique_ptr<Interner> interner_;
     std::vector<std::unique_ptr<Vrf>> vrfs_;
     std::deque<Pending> changed_;
-    NexthopSetId given_before_{kNoSet};  // kept for the caller of next_change()
+    NexthopSetId given_before_{kNoSet}, given_after_{kNoSet};  // kept for the caller of next_change()
     std::vector<std::deque<Event>> clients_;
     std::map<InterfaceId, Link> links_;
     // (kDefaultVrf, interface, address) or (VRF, kNoInterface, address)

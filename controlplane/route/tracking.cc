@@ -194,7 +194,7 @@ Resolution Tables::compute(Tracked& t, unsigned depth, std::vector<Tracked*>& in
     };
     RouteHandle route{kNoRoute};
     bool default_skipped = false, itself_skipped = false;
-    const auto prefix = vrf(t.vrf).slots.longest_match(t.address, [&](const IpPrefix& p, const Slot& slot) {
+    const auto prefix = longest_match(vrf(t.vrf), t.address, [&](const IpPrefix& p, const Slot& slot) {
         const RouteHandle best = in.best(slot);
         if (best == kNoRoute) return false;
         if (p.length == 0 && !resolve_via_default_) {

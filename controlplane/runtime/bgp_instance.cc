@@ -28,6 +28,16 @@ route::Source to_route(config::RedistributeSource s)
     return s == config::RedistributeSource::Connected ? route::Source::Connected : route::Source::Static;
 }
 
+class RibWalk final : public route::PrefixWalk {
+public:
+    RibWalk(const rib::Rib& rib, Family family) : walk_(rib, family) {}
+    bool prepare(std::size_t budget) override { return walk_.prepare(budget); }
+    std::optional<IpPrefix> next() override { return walk_.next(); }
+
+private:
+    rib::Rib::Walk walk_;
+};
+
 // A next hop that has failed is no next hop, though the neighbour may still be connected to by that way.
 rib::NexthopState state_of(const route::Resolution& r) { return {r.reachable && !r.down, r.direct, r.metric}; }
 
@@ -51,6 +61,7 @@ BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, Wir
 {
     choose_router_id();
     rib_ = std::make_unique<rib::Rib>(rib_config());
+    core_.tables.set_numbering(vrf_, this);
     configure(model, config);
 }
 
@@ -65,6 +76,7 @@ BgpInstance::~BgpInstance()
     }
     // What BGP had brought leaves the route table now: nobody is there to take it back later.
     while (rib_->run() || rib_->drain_nexthops(*this) > 0 || rib_->drain_routes(*this) > 0) {}
+    core_.tables.set_numbering(vrf_, nullptr);
     if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
     route::Event ignored;
     while (core_.tables.next_event(client_, ignored)) {}
@@ -346,7 +358,7 @@ void BgpInstance::untrack(const IpAddress& next_hop) { core_.tables.untrack(clie
 void BgpInstance::on_route(const rib::RouteChange& change)
 {
     if (change.paths.empty()) {
-        core_.tables.remove(vrf_, change.prefix, route::Source::Bgp);
+        core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, change.number);
         return;
     }
     const auto same = [&](const auto& a, const auto& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); };
@@ -385,7 +397,7 @@ void BgpInstance::on_route(const rib::RouteChange& change)
             std::sort(out.begin(), out.end());
         };
         fill(change.paths, route.nexthops);
-        if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp);
+        if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, change.number);
         fill(change.backup, route.backup);
         const auto handle = core_.tables.acquire(route);
         if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
@@ -395,7 +407,19 @@ void BgpInstance::on_route(const rib::RouteChange& change)
         last_.backup.assign(change.backup.begin(), change.backup.end());
         last_.handle = handle;
     }
-    core_.tables.set(vrf_, change.prefix, last_.handle);
+    core_.tables.set(vrf_, change.prefix, last_.handle, change.number);
+}
+
+std::uint32_t BgpInstance::number(const IpPrefix& prefix) const { return rib_->number(prefix); }
+
+bool BgpInstance::any_of_length(Family family, std::uint8_t length) const
+{
+    return rib_->any_of_length(family, length);
+}
+
+std::unique_ptr<route::PrefixWalk> BgpInstance::walk(Family family) const
+{
+    return std::make_unique<RibWalk>(*rib_, family);
 }
 
 void BgpInstance::on_feasible(rib::PeerHandle peer, const IpPrefix& prefix, bool feasible)

@@ -21,7 +21,7 @@
 namespace culvert::runtime {
 
 // BGP in one VRF: its RIB between the neighbours and the route table.
-class BgpInstance final : rib::RouteSink, rib::FeasibleSink, rib::NexthopSink {
+class BgpInstance final : rib::RouteSink, rib::FeasibleSink, rib::NexthopSink, route::Numbering {
 public:
     BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, WireguardService& wireguard,
                 const NeighborService& routers, BfdService& bfd, const config::Model& model, const config::Bgp& config);
@@ -51,6 +51,9 @@ private:
     void on_feasible(rib::PeerHandle peer, const IpPrefix& prefix, bool feasible) override;
     void track(const IpAddress& next_hop) override;
     void untrack(const IpAddress& next_hop) override;
+    std::uint32_t number(const IpPrefix& prefix) const override;
+    bool any_of_length(Family family, std::uint8_t length) const override;
+    std::unique_ptr<route::PrefixWalk> walk(Family family) const override;
 
     rib::RibConfig rib_config() const;
     void choose_router_id(bool anew = false);

@@ -440,7 +440,8 @@ bool Router::slice(TimePoint until)
     auto& channel = core_.dataplane.fib();
     core_.programmer.on_acked();
     bfd_.on_acked(channel.acked());
-    bool more = bgp_.run(until);
+    const bool bgp_goes_on = bgp_.run(until);
+    bool more = bgp_goes_on;
     do {
         core_.tables.settle();
         if (core_.statics.run()) core_.tables.settle();
@@ -459,7 +460,7 @@ bool Router::slice(TimePoint until)
     // The writer frees room as it goes; asking each millisecond beats spinning on it.
     if (channel.backlog() > 0) {
         backlog_.set(now() + 1ms);
-        return false;
+        return bgp_goes_on;
     }
     more |= core_.tables.changes_waiting() > 0;
     if (!more && channel.acked() >= channel.committed()) {

@@ -4,17 +4,14 @@ namespace culvert::api {
 
 void FibChannel::push(const FibUpdate& update)
 {
-    if (waiting_.empty() && ring_.push(update)) {
-        writer_wake.signal();
-        return;
-    }
-    wait(update);
+    if (!waiting_.empty() || !ring_.push(update)) wait(update);
 }
 
 std::uint64_t FibChannel::commit()
 {
     push(Commit{++generation_});
     latest_.clear();
+    writer_wake.signal();
     return generation_;
 }
 

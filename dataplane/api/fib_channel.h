@@ -37,7 +37,7 @@ public:
         acked_wake.signal();
     }
 
-    Wake writer_wake;  // something was pushed after the writer ran dry
+    Wake writer_wake;  // a batch was committed, or found room, after the writer ran dry
     Wake acked_wake;   // a generation was acked
 
 private:

@@ -95,11 +95,15 @@ FibWriter::Step FibWriter::step(TimePoint now)
         const std::lock_guard lock(editing_);
         auto& reclaimer = tables_.reclaimer();
         reclaimer.collect();
-        api::FibUpdate update;
         // A reader that stalls holds up memory; the control plane's queue then grows instead, where updates coalesce.
-        for (std::size_t n = 0; n < kBundle && reclaimer.bytes() < kMaxRetired && channel_.pop(update); ++n) {
-            std::visit([this](const auto& u) { on(u); }, update);
-            applied_.fetch_add(1, std::memory_order_relaxed);
+        for (std::size_t n = 0; n < kBundle && reclaimer.bytes() < kMaxRetired; n += kBatch) {
+            std::size_t count = 0;
+            while (count < kBatch && channel_.pop(batch_[count])) ++count;
+            if (count == 0) break;
+            const auto batch = std::span{batch_}.first(count);
+            prefetch(batch);
+            for (const auto& update : batch) std::visit([this](const auto& u) { on(u); }, update);
+            applied_.fetch_add(count, std::memory_order_relaxed);
             done.applied = true;
         }
         if (done.applied) reclaimer.seal();
@@ -113,6 +117,33 @@ FibWriter::Step FibWriter::step(TimePoint now)
     }
     if (ack != 0) channel_.ack(ack);
     return done;
+}
+
+// Routes come in runs: what the edits of one table will read is asked for together.
+void FibWriter::prefetch(std::span<const api::FibUpdate> updates) const
+{
+    std::array<Key4, kBatch> v4;
+    std::array<Key6, kBatch> v6;
+    std::size_t n4 = 0, n6 = 0;
+    std::optional<VrfId> id;
+    const auto add = [&](VrfId vrf, const IpPrefix& prefix) {
+        if (id.value_or(vrf) != vrf) return;
+        id = vrf;
+        if (prefix.family() == Family::Ipv4)
+            v4[n4++] = Lpm4::key(prefix.address);
+        else
+            v6[n6++] = Lpm6::key(prefix.address.v6());
+    };
+    for (const auto& update : updates) {
+        if (const auto* set = std::get_if<api::SetRoute>(&update))
+            add(set->vrf, set->prefix);
+        else if (const auto* gone = std::get_if<api::DeleteRoute>(&update))
+            add(gone->vrf, gone->prefix);
+    }
+    const auto* vrf = id ? tables_.vrf(*id) : nullptr;
+    if (!vrf) return;
+    vrf->lpm4.prefetch_edits(std::span{v4}.first(n4));
+    vrf->lpm6.prefetch_edits(std::span{v6}.first(n6));
 }
 
 void FibWriter::apply(const api::FibUpdate& update)

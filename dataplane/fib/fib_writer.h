@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string_view>
 #include <vector>
@@ -73,6 +74,8 @@ public:
 
 private:
     static constexpr std::size_t kBundle = 256;
+    static constexpr std::size_t kBatch = 16;  // popped together
+    static_assert(kBatch == Trie<Key4>::kBatch);
     // With more than this waiting for readers, the channel is left to fill up.
     static constexpr std::size_t kMaxRetired = 64 << 20;
 
@@ -87,6 +90,7 @@ private:
         Rcu::Token token;
     };
 
+    void prefetch(std::span<const api::FibUpdate> updates) const;
     void refuse(Refusal reason, std::string_view what);
     void on(Tables::Change change, Refusal unknown, std::string_view what);
     void on(const api::Commit& u);
@@ -126,6 +130,7 @@ private:
     Tables& tables_;
     Rcu& rcu_;
     mutable std::mutex editing_;  // held for one bundle; `show` reads under it
+    std::array<api::FibUpdate, kBatch> batch_;
     PendingGroup group_;
     std::deque<PendingAck> acks_;
     std::atomic<std::uint64_t> applied_{0};

@@ -23,14 +23,15 @@ public:
     // The writer.
     Edit set(const IpPrefix& p, std::uint32_t value) { return trie_.set(key(p.address), p.length, value); }
     bool erase(const IpPrefix& p) { return trie_.erase(key(p.address), p.length); }
+    void prefetch_edits(std::span<const Key4> keys) const noexcept { trie_.prefetch_edits(keys); }
     std::uint32_t exact(const IpPrefix& p) const { return trie_.exact(key(p.address), p.length); }
     std::optional<Trie<Key4>::Match> longest(const IpAddress& a) const { return trie_.longest(key(a)); }
     std::size_t size() const noexcept { return trie_.size(); }
     unsigned root_bits() const noexcept { return trie_.root_bits(); }
 
-private:
     static Key4 key(const IpAddress& a) noexcept { return {a.v4().value}; }
 
+private:
     Trie<Key4> trie_;
 };
 

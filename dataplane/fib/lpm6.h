@@ -19,14 +19,15 @@ public:
     // The writer.
     Edit set(const IpPrefix& p, std::uint32_t value) { return trie_.set(key(p.address.v6()), p.length, value); }
     bool erase(const IpPrefix& p) { return trie_.erase(key(p.address.v6()), p.length); }
+    void prefetch_edits(std::span<const Key6> keys) const noexcept { trie_.prefetch_edits(keys); }
     std::uint32_t exact(const IpPrefix& p) const { return trie_.exact(key(p.address.v6()), p.length); }
     std::optional<Trie<Key6>::Match> longest(const IpAddress& a) const { return trie_.longest(key(a.v6())); }
     std::size_t size() const noexcept { return trie_.size(); }
     unsigned root_bits() const noexcept { return trie_.root_bits(); }
 
-private:
     static Key6 key(const Ipv6Address& a) noexcept { return {a.high(), a.low()}; }
 
+private:
     Trie<Key6> trie_;
 };
 

@@ -375,6 +375,38 @@ auto Trie<Key>::longest(const Key& key) const -> std::optional<Match>
     return found;
 }
 
+template <class Key>
+void Trie<Key>::prefetch_edits(std::span<const Key> keys) const noexcept
+{
+    std::array<Arena::Handle, kBatch> at;
+    std::array<const Arena::Handle*, kBatch> child;
+    std::array<std::uint8_t, kBatch> who;
+    for (std::uint8_t i = 0; i < kBatch; ++i) who[i] = i;
+    at.fill(top_);
+    auto going = std::min(keys.size(), kBatch);
+    // All go down together: what is asked for in one pass has come by the next.
+    for (unsigned level = 0; going > 0; level += kStride) {
+        std::size_t still = 0;
+        for (std::size_t j = 0; j < going; ++j) {
+            const auto i = who[j];
+            const Node& n = node(at[i]);
+            const auto bit = std::uint64_t{1} << keys[i].slot(level);
+            __builtin_prefetch(words(n.values));
+            if (is_block(n.ref)) prefetch(base_, n.ref);
+            if (!(n.children & bit)) continue;
+            child[i] = words(n.nodes) + std::popcount(n.children & (bit - 1));
+            __builtin_prefetch(child[i]);
+            who[still++] = i;
+        }
+        going = still;
+        for (std::size_t j = 0; j < going; ++j) {
+            const auto i = who[j];
+            at[i] = *child[i];
+            __builtin_prefetch(&node(at[i]));
+        }
+    }
+}
+
 // ---- edits ---------------------------------------------------------------------------------------------------------
 
 template <class Key>

@@ -104,6 +104,10 @@ public:
     // was changed.
     Edit set(const Key& key, unsigned length, std::uint32_t value);
     bool erase(const Key& key, unsigned length);
+    // Asks the cache for what set() and erase() of these prefixes will read; at most kBatch. One after the other they
+    // would wait for memory a dozen times each.
+    static constexpr std::size_t kBatch = 16;
+    void prefetch_edits(std::span<const Key> keys) const noexcept;
     // The value of exactly this prefix, or 0.
     std::uint32_t exact(const Key& key, unsigned length) const;
     struct Match {

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -155,6 +156,23 @@ public:
         move(slot, origin);
     }
     void withdraw(const IpPrefix& prefix) { move(find(prefix), 0); }
+    // Calls use(prefix) for each; the slots of the next ones are on their way from memory meanwhile.
+    template <class Use>
+    void each(const bgp::NlriRange& range, Use&& use)
+    {
+        std::array<IpPrefix, 32> batch;
+        std::size_t n = 0;
+        const auto flush = [&] {
+            for (const auto& p : std::span{batch}.first(n)) use(p);
+            n = 0;
+        };
+        for (const auto p : range) {
+            __builtin_prefetch(&slots_[home(p.address.bits.high(), p.address.bits.low(), p.length)]);
+            batch[n++] = p;
+            if (n == batch.size()) flush();
+        }
+        flush();
+    }
     void clear()
     {
         slots_.assign(slots_.size(), {});
@@ -209,9 +227,13 @@ private:
         }
         return slot;
     }
+    std::size_t home(std::uint64_t high, std::uint64_t low, std::uint16_t length) const noexcept
+    {
+        return mix(high ^ mix(low ^ length)) & (slots_.size() - 1);
+    }
     Slot& probe(std::uint64_t high, std::uint64_t low, std::uint16_t length)
     {
-        for (auto i = mix(high ^ mix(low ^ length));; ++i) {
+        for (auto i = home(high, low, length);; ++i) {
             auto& slot = slots_[i & (slots_.size() - 1)];
             if (slot.length == kFree || (slot.high == high && slot.low == low && slot.length == length)) return slot;
         }
@@ -416,16 +438,16 @@ private:
         ++arrived_.messages;
         if (arrived_.first == kNever) arrived_.first = chunk_at_;
         arrived_.last = chunk_at_;
-        for (const auto p : unreach) {
+        held_.each(unreach, [&](const IpPrefix& p) {
             held_.withdraw(p);
             ++arrived_.withdrawn;
-        }
+        });
         if (!reach.empty()) {
             const auto origin = held_.origin(second_asn(update.attributes));
-            for (const auto p : reach) {
+            held_.each(reach, [&](const IpPrefix& p) {
                 held_.announce(p, origin);
                 ++arrived_.announced;
-            }
+            });
         }
         check_goal();
     }

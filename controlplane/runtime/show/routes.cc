@@ -1,4 +1,5 @@
 #include "controlplane/rib/bandwidth.h"
+#include "controlplane/route/table_walk.h"
 #include "controlplane/runtime/show/every_vrf.h"
 #include "controlplane/runtime/show/show.h"
 
@@ -223,29 +224,21 @@ IpPrefix everything(Family family)
 
 // A full table is a hundred megabytes of text: it is walked as the reader takes it.
 struct Walk {
-    Walk(VrfId v, const IpPrefix& w) : vrf(v), within(w), next(w) {}
+    Walk(const route::Tables& tables, VrfId v, const IpPrefix& within) : vrf(v), entries(tables, v, within) {}
 
     VrfId vrf;
-    IpPrefix within;
-    IpPrefix next;
+    route::TableWalk entries;
 
     // The next few prefixes; false: these were the last.
-    bool piece(const route::Tables& tables, const std::function<void(const route::EntryView&)>& visit)
+    bool piece(const std::function<void(const route::EntryView&)>& visit)
     {
-        int count = 0;
-        std::optional<IpPrefix> stopped;
-        tables.walk(vrf, next, [&](const route::EntryView& entry) {
-            if (!within.contains(entry.prefix)) return entry.prefix.address <= within.address;
-            if (count == kPerPiece) {
-                stopped = entry.prefix;
-                return false;
-            }
-            ++count;
-            visit(entry);
-            return true;
-        });
-        if (stopped) next = *stopped;
-        return stopped.has_value();
+        if (entries.prepare()) return true;
+        for (int count = 0; count < kPerPiece; ++count) {
+            const auto entry = entries.next();
+            if (!entry) return false;
+            visit(*entry);
+        }
+        return true;
     }
 };
 
@@ -283,14 +276,14 @@ Shown routes_of_vrf(Router& router, const config::Exec& exec)
         return whole(text + "\n");
     }
 
-    auto walk = std::make_shared<Walk>(*vrf, exec.prefix.value_or(everything(family)));
+    auto walk = std::make_shared<Walk>(tables, *vrf, exec.prefix.value_or(everything(family)));
     auto first = std::make_shared<std::optional<bool>>();
     return Producer{[&router, exec, walk, first](std::string& out) {
         if (!*first) {
             *first = true;
             if (exec.json) out += "{";
         }
-        const bool more = walk->piece(router.core().tables, [&](const route::EntryView& entry) {
+        const bool more = walk->piece([&](const route::EntryView& entry) {
             if (!exec.json) {
                 out += entry_text(router, entry, exec);
                 return;
@@ -327,9 +320,9 @@ Shown summary_of_vrf(Router& router, const config::Exec& exec)
         Walk walk;
         std::array<Count, 5> counts{{{"connected"}, {"local"}, {"static"}, {"ebgp"}, {"ibgp"}}};
     };
-    auto state = std::make_shared<State>(State{.walk = {*vrf, everything(family)}});
+    auto state = std::make_shared<State>(State{.walk = {router.core().tables, *vrf, everything(family)}});
     return Producer{[&router, json_wanted = exec.json, vrf = *vrf, ebgp, state](std::string& out) {
-        const bool more = state->walk.piece(router.core().tables, [&](const route::EntryView& entry) {
+        const bool more = state->walk.piece([&](const route::EntryView& entry) {
             for (const auto& r : entry.routes) {
                 std::size_t row = 0;
                 switch (r.source) {
