@@ -102,6 +102,7 @@ private:
         route::RouteHandle handle{route::kNoRoute};
     };
     LastRoute last_;
+    bool numbered_ = false;                   // the route table knows our prefixes by the RIB's numbers
     std::vector<IpAddress> fresh_next_hops_;  // tracked in this round; the RIB wants a first word on each
     Loop::Timer deadline_;
 };
