@@ -98,19 +98,21 @@ void Tables::remove(VrfId id, const IpPrefix& prefix, Source source)
     in.drop(old);
 }
 
-void Tables::set_numbering(VrfId id, const Numbering* numbering)
+bool Tables::set_numbering(VrfId id, const Numbering* numbering)
 {
     Vrf& v = vrf(id);
+    if (numbering != nullptr && v.numbering != nullptr) return false;
     CULVERT_CHECK(v.numbered[0].size() + v.numbered[1].size() == 0);
     v.numbering = numbering;
     ++v.numberings;
+    return true;
 }
 
 void Tables::set(VrfId id, const IpPrefix& prefix, RouteHandle handle, std::uint32_t number)
 {
     Interner& in = *interner_;
     Vrf& v = vrf(id);
-    if (prefix.is_host() || v.slots.find(prefix) != nullptr) return set(id, prefix, handle);
+    if (number == 0 || prefix.is_host() || v.slots.find(prefix) != nullptr) return set(id, prefix, handle);
     NumberedRoutes& numbered = v.numbered[at(prefix.family())];
     auto* entry = numbered.find(number);
     const RouteHandle old = entry != nullptr ? entry->route : kNoRoute;
@@ -176,8 +178,15 @@ void Tables::adopt_numbered(Vrf& v, const IpPrefix& prefix, Slot& slot)
 void Tables::clear(VrfId id)
 {
     Vrf& v = vrf(id);
-    CULVERT_CHECK(v.numbering == nullptr);
     std::vector<IpPrefix> all;
+    for (const IpPrefix& within : {IpPrefix{Ipv4Address{}, 0}, IpPrefix{Ipv6Address{}, 0}}) {
+        if (v.numbered[at(within.family())].size() == 0) continue;
+        TableWalk walk{*this, id, within};
+        while (walk.prepare()) {}
+        while (const auto entry = walk.next()) all.push_back(entry->prefix);
+    }
+    for (const IpPrefix& p : all) remove(id, p, Source::Bgp, v.numbering->number(p));
+    all.clear();
     all.reserve(v.slots.size());
     for (const IpPrefix& from : {IpPrefix{Ipv4Address{}, 0}, IpPrefix{Ipv6Address{}, 0}})
         v.slots.walk(from, [&](const IpPrefix& p, const Slot&) {

@@ -143,9 +143,10 @@ public:
     // The same of the source whose numbering the VRF has; `number` is the prefix's there.
     void set(VrfId vrf, const IpPrefix& prefix, RouteHandle handle, std::uint32_t number);
     void remove(VrfId vrf, const IpPrefix& prefix, Source source, std::uint32_t number);
-    // Precondition: no numbered route is left of the one before. nullptr: from here on there is none.
-    void set_numbering(VrfId vrf, const Numbering* numbering);
-    // Removes every route of a VRF, of all sources. Precondition: it has no numbering any more.
+    // False: the VRF has another one, and this source says 0 for a number. nullptr: from here on there is none;
+    // precondition: no numbered route is left.
+    bool set_numbering(VrfId vrf, const Numbering* numbering);
+    // Removes every route of a VRF, of all sources.
     void clear(VrfId vrf);
     void set_resolve_via_default(bool on);  // `ip nht resolve-via-default`
 

@@ -61,7 +61,7 @@ BgpInstance::BgpInstance(Core& core, InterfaceTable& interfaces, Vrfs& vrfs, Wir
 {
     choose_router_id();
     rib_ = std::make_unique<rib::Rib>(rib_config());
-    core_.tables.set_numbering(vrf_, this);
+    numbered_ = core_.tables.set_numbering(vrf_, this);
     configure(model, config);
 }
 
@@ -76,7 +76,7 @@ BgpInstance::~BgpInstance()
     }
     // What BGP had brought leaves the route table now: nobody is there to take it back later.
     while (rib_->run() || rib_->drain_nexthops(*this) > 0 || rib_->drain_routes(*this) > 0) {}
-    core_.tables.set_numbering(vrf_, nullptr);
+    if (numbered_) core_.tables.set_numbering(vrf_, nullptr);
     if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
     route::Event ignored;
     while (core_.tables.next_event(client_, ignored)) {}
@@ -357,8 +357,9 @@ void BgpInstance::untrack(const IpAddress& next_hop) { core_.tables.untrack(clie
 
 void BgpInstance::on_route(const rib::RouteChange& change)
 {
+    const auto number = numbered_ ? change.number : 0;
     if (change.paths.empty()) {
-        core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, change.number);
+        core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, number);
         return;
     }
     const auto same = [&](const auto& a, const auto& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); };
@@ -397,7 +398,7 @@ void BgpInstance::on_route(const rib::RouteChange& change)
             std::sort(out.begin(), out.end());
         };
         fill(change.paths, route.nexthops);
-        if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, change.number);
+        if (route.nexthops.empty()) return core_.tables.remove(vrf_, change.prefix, route::Source::Bgp, number);
         fill(change.backup, route.backup);
         const auto handle = core_.tables.acquire(route);
         if (last_.handle != route::kNoRoute) core_.tables.release(last_.handle);
@@ -407,7 +408,7 @@ void BgpInstance::on_route(const rib::RouteChange& change)
         last_.backup.assign(change.backup.begin(), change.backup.end());
         last_.handle = handle;
     }
-    core_.tables.set(vrf_, change.prefix, last_.handle, change.number);
+    core_.tables.set(vrf_, change.prefix, last_.handle, number);
 }
 
 std::uint32_t BgpInstance::number(const IpPrefix& prefix) const { return rib_->number(prefix); }

@@ -103,6 +103,7 @@ private:
     };
     LastRoute last_;
     bool told_crowded_ = false;               // that link bandwidth is ignored
+    bool numbered_ = false;                   // the route table knows our prefixes by the RIB's numbers
     std::vector<IpAddress> fresh_next_hops_;  // tracked in this round; the RIB wants a first word on each
     Loop::Timer deadline_;
 };
