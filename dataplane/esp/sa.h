@@ -74,6 +74,9 @@ struct alignas(64) Sa {
     }
 };
 
+// A packet touches two lines of its SA, whatever the compiler makes of the members.
+static_assert(offsetof(Sa, protection) == 64 && offsetof(Sa, outbound) <= 128);
+
 // Finds an inbound SA by SPI, then by where the packet arrived. Open addressing, linear probing, never more than half
 // full: it grows. SPIs are ours or the operator's, nobody else can make them collide.
 class SaIndex {
