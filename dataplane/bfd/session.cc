@@ -126,7 +126,7 @@ bool Session::on_echo(const EchoPacket& p, TimePoint stamp) noexcept
     echo_received_ = p.sequence;
     const auto sent = echo_sent_at_[p.sequence % echo_sent_at_.size()];
     const bool known = echo_sent_ - p.sequence < echo_sent_at_.size();
-    round_trip_ = known ? std::max(stamp - sent, Duration{1}) : Duration{};
+    round_trip_ = known && stamp > sent ? stamp - sent : Duration{};
     last_echo_ = std::max(last_echo_, stamp);
     if (echo_from_ != kNever) echo_from_ = std::max(echo_from_, stamp);
     return true;

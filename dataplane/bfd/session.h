@@ -53,7 +53,8 @@ public:
     Output on_packet(const ControlPacket& packet, TimePoint stamp, TimePoint now, Random& random) noexcept;
     // One of our echo packets came back. False: not one that is on its way.
     bool on_echo(const EchoPacket& packet, TimePoint stamp) noexcept;
-    // Of the last one that came back; zero: it had been on its way for too long to say.
+    // Of the last one that came back; zero: it had been on its way for too long to say, or for less than the difference
+    // of the clocks that stamp what is sent and what is received.
     Duration round_trip() const noexcept { return round_trip_; }
 
     // What is due. `heard_until`: every packet that came in before it has been given to us.

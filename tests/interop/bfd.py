@@ -215,7 +215,8 @@ def test_bfd_frr_echo():
         if c["echo-packet-input"] < c["echo-packet-output"] - 3:
             raise Failure(f"our echoes get lost: {c}")
         s = session(r)
-        if not 0 < s["rtt-min"] <= s["rtt-avg"] <= s["rtt-max"] < 1_000_000:
+        # The least may be below a microsecond: two clocks are compared, the device's and ours.
+        if not 0 <= s["rtt-min"] <= s["rtt-avg"] <= s["rtt-max"] < 1_000_000 or s["rtt-avg"] == 0:
             raise Failure(f"round trips: {s}")
         return f"{c['echo-packet-input']} of our echoes came back, {theirs()['echo-packet-input']} of FRR's"
 
