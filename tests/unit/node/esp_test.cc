@@ -311,7 +311,7 @@ TEST_F(EspTunnel, AKeepaliveInAProtectedTunnelIsNotAnsweredInClear)
 
 // The outer packets of one SA to one place: each flow has its way, all ways are used.
 // Nobody sees the flow after the cipher, which has run already when lent packets are given their outer headers.
-class EspShared : public EspTunnel, public testing::WithParamInterface<bool> {};
+class EspShared : public ::testing::WithParamInterface<bool>, public EspTunnel {};
 
 TEST_P(EspShared, OuterPacketsAreSharedByTheFlowInside)
 {
