@@ -54,7 +54,7 @@ struct Ipv4Header {
         const auto* bytes = reinterpret_cast<const std::uint8_t*>(this);
         Sum fixed;
         fixed.add_words<5>(bytes);
-        if (header_length() == 20) [[likely]]
+        if (header_length() <= 20) [[likely]]  // less: it is not valid, and has no options
             return fixed;
         Sum all = fixed;  // one that stays in a register where there is nothing to add
         return all.add({bytes + 20, header_length() - 20});
